@@ -1,0 +1,184 @@
+"""The command line: the commands, their options and help. Each body imports one room and calls one function.
+
+Only the standard library and typer are imported here, so that `--help` is quick; `mortcond.core` is imported when a
+command runs. Options resolve in the order command line, MORTCOND_* variables, TOML file, default.
+"""
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mortcond import __version__
+
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    name="mortcond",
+    help="Small, fast and honestly measured neural networks for in-hospital mortality in intensive care.",
+    context_settings=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Arch(StrEnum):
+    lstm = "lstm"
+    hlstm = "hlstm"
+    dnn = "dnn"
+    linear = "linear"
+
+
+def _config(context: typer.Context, path: Path | None) -> Path | None:
+    """Read the TOML file before the other options resolve: top-level keys serve every command, [command] this one."""
+    if path is None:
+        return None
+    from mortcond.core.errors import MortcondError
+    from mortcond.core.settings import read_settings
+
+    options = {parameter.name for parameter in context.command.params}
+    every = {name: _option_names(command) for name, command in _command_parameters().items()}
+    try:
+        context.default_map = read_settings(path, context.info_name, options, every)
+    except MortcondError as error:
+        raise typer.Exit(_report(error, json=False)) from None
+    return path
+
+
+def _common(flag: str, annotation: Any, default: Any, text: str, **option) -> tuple[Any, Any]:
+    """Return the annotation and the default of an option that every command has."""
+    return Annotated[annotation, typer.Option(*flag.split(), help=text, **option)], default
+
+
+COMMON: dict[str, tuple[Any, Any]] = {
+    "workspace": _common("-w --workspace", Path, Path("artifacts"), "Where artifacts are read and written."),
+    "seed": _common("--seed", int, 0, "Seed of everything random."),
+    "overwrite": _common("--overwrite", bool, False, "Replace an existing output."),
+    "json": _common("--json", bool, False, "Print the result as one JSON object."),
+    "quiet": _common("-q --quiet", bool, False, "No progress, no notes."),
+    "verbose": _common("-v --verbose", bool, False, "Say more."),
+    "config": _common("-c --config", Path | None, None, "TOML file with options.", callback=_config, is_eager=True),
+}
+
+
+def command(name: str) -> Callable:
+    """Register a command: add the common options, make a Session of them, print its result, turn errors to exit codes.
+
+    The decorated body takes a Session and its own options, and returns (result, render): a JSON-able dict and the
+    function that makes rich renderables of it.
+    """
+
+    def register(body: Callable) -> Callable:
+        own = inspect.signature(body, eval_str=True).parameters
+        parameters = [parameter for parameter in own.values() if parameter.name != "session"]
+        for option, (annotation, default) in COMMON.items():
+            kind = inspect.Parameter.KEYWORD_ONLY
+            parameters.append(inspect.Parameter(option, kind, annotation=annotation, default=default))
+        for parameter in parameters:
+            _read_environment(parameter)
+        context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
+        @functools.wraps(body)
+        def call(**values):
+            raise typer.Exit(_call(body, values.pop("context"), values))
+
+        keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        call.__signature__ = inspect.Signature([context, *keyword])
+        call.__annotations__ = {p.name: p.annotation for p in [context, *keyword]}
+        app.command(name, context_settings=HELP)(call)
+        return body
+
+    return register
+
+
+def _read_environment(parameter: inspect.Parameter) -> None:
+    """Let an option be set by MORTCOND_NAME as well; positional arguments come from the command line only."""
+    for info in getattr(parameter.annotation, "__metadata__", ()):
+        if isinstance(info, typer.models.OptionInfo):
+            info.envvar = f"MORTCOND_{parameter.name.upper()}"
+
+
+def _call(body: Callable, context: typer.Context, values: dict[str, Any]) -> int:
+    from mortcond.core.console import Console
+    from mortcond.core.errors import MortcondError, as_mortcond_error
+    from mortcond.core.session import Session
+
+    common = {name: values.pop(name) for name in COMMON}
+    console = Console(common["json"], common["quiet"], common["verbose"], bool(values.get("wide")))
+    resolved = {name: _resolved(context, name, value) for name, value in (values | common).items()}
+    facts = {name: common[name] for name in ("workspace", "seed", "overwrite")}
+    session = Session(command=context.info_name, console=console, options=resolved, **facts)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's chatter is no result and no error of ours
+    try:
+        result, render = body(session, **values)
+        console.result(result, render)
+    except (MortcondError, KeyboardInterrupt, MemoryError, OSError) as error:
+        return _report(as_mortcond_error(error), common["json"])
+    return 0
+
+
+def _report(error: Exception, json: bool) -> int:
+    """Say what is wrong on stderr (and, with --json, as the one object on stdout); return the exit code."""
+    from mortcond.core.console import Console
+
+    console = Console(json=json)
+    console.error(error.problem, error.remedy)
+    if json:
+        console.result({"error": {"problem": error.problem, "remedy": error.remedy, "exit_code": error.exit_code}})
+    return error.exit_code
+
+
+def _resolved(context: typer.Context, name: str, value: Any) -> dict[str, Any]:
+    source = context.get_parameter_source(name)
+    source_name = {"DEFAULT_MAP": "toml", "COMMANDLINE": "commandline", "ENVIRONMENT": "environment"}
+    plain = value if isinstance(value, (bool, int, float, str, list)) or value is None else str(value)
+    return {"value": plain, "source": source_name.get(getattr(source, "name", ""), "default")}
+
+
+def _command_parameters() -> dict[str, Any]:
+    return typer.main.get_command(app).commands
+
+
+def _option_names(command: Any) -> set[str]:
+    return {parameter.name for parameter in command.params}
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"mortcond {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Small, fast and honestly measured neural networks for in-hospital mortality in intensive care."""
+
+
+# The commands, in the order of their use.
+
+
+def main() -> None:
+    """Run the command line; an unexpected error is a bug: one line with what to report, the traceback with -v."""
+    try:
+        app()
+    except Exception as error:
+        if any(flag in sys.argv for flag in ("-v", "--verbose")):
+            raise
+        print(f"Error: a bug in mortcond: {type(error).__name__}: {error}", file=sys.stderr)
+        print("Run the command again with --verbose and report what it prints.", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

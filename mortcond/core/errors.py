@@ -1,0 +1,64 @@
+"""Errors a user can act on: one sentence what is wrong, one what to do, and the exit code of the design.
+
+Comes in: a problem found anywhere. Goes out: an exception that the command line turns to a message without a traceback.
+"""
+
+
+class MortcondError(Exception):
+    """A fault that is not a bug.
+
+    Parameters
+    ----------
+    problem
+        One sentence: what is wrong, naming the file, row or column.
+    remedy
+        One sentence: what was expected, or what to do.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, remedy: str = ""):
+        super().__init__(f"{problem} {remedy}".strip())
+        self.problem = problem
+        self.remedy = remedy
+
+
+class UsageError(MortcondError):
+    """The command was called wrongly: contradicting options, an output that exists, an unknown setting."""
+
+    exit_code = 2
+
+
+class InputError(MortcondError):
+    """An input cannot be used: missing, truncated, of the wrong kind, empty."""
+
+    exit_code = 3
+
+
+class LimitError(MortcondError):
+    """The work was done, and a stated limit (size, latency, AUROC drop) was not met."""
+
+    exit_code = 4
+
+
+class Interrupted(MortcondError):
+    """The user stopped the work; what was complete is on disk."""
+
+    exit_code = 130
+
+
+def as_mortcond_error(error: BaseException) -> MortcondError:
+    """Return the clean form of what Python itself raises for a user's interrupt, memory, disk or path.
+
+    An OSError that names neither file nor cause is a bug and raised again.
+    """
+    if isinstance(error, MortcondError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("Interrupted.", "Nothing half-written is left; run the same command again.")
+    if isinstance(error, MemoryError):
+        return InputError("There is not enough memory for this.", "Close other programs, or use fewer stays.")
+    if isinstance(error, OSError) and (error.filename or error.strerror):
+        problem = f"{error.filename or 'The output'}: {error.strerror or error}."
+        return InputError(problem, "Check the path, its permissions and the free space on the disk.")
+    raise error

@@ -1,0 +1,23 @@
+"""Fixtures that every room's tests may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder with the real open data (MIMIC-III demo, PhysioNet 2012 set A, reference tensors), or skip."""
+    folder = Path(os.environ.get("MORTCOND_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real data here: set MORTCOND_TEST_DATA to a folder with mimic3-demo/ and physionet2012/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_data() -> Path:
+    """The bundled synthetic hospital."""
+    return ROOT / "sample_data"
