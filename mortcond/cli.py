@@ -124,14 +124,18 @@ def _call(body: Callable, context: typer.Context, values: dict[str, Any]) -> int
     return 0
 
 
-def _report(error: Exception, json: bool) -> int:
-    """Say what is wrong on stderr (and, with --json, as the one object on stdout); return the exit code."""
+def _report(error: Any, json: bool) -> int:
+    """Say what is wrong on stderr (and, with --json, in the one object on stdout); return the exit code."""
     from mortcond.core.console import Console
 
     console = Console(json=json)
-    console.error(error.problem, error.remedy)
+    result = getattr(error, "result", None)  # a limit was missed: the work is done, so its result is shown as well
     if json:
-        console.result({"error": {"problem": error.problem, "remedy": error.remedy, "exit_code": error.exit_code}})
+        entry = {"problem": error.problem, "remedy": error.remedy, "exit_code": error.exit_code}
+        console.result((result or {}) | {"error": entry})
+    elif result is not None:
+        console.result(result, error.render)
+    console.error(error.problem, error.remedy)
     return error.exit_code
 
 

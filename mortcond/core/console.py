@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +21,7 @@ class Console:
     quiet: bool = False
     verbose: bool = False
     wide: bool = False
+    shared: Any = None  # the live display of a whole chain, to which each step adds its bar
 
     @cached_property
     def out(self):
@@ -69,6 +70,12 @@ class Console:
         with bar:
             yield bar
 
+    @contextmanager
+    def chain(self, description: str, steps: int) -> Iterator[tuple["Console", "Bar"]]:
+        """Give a console whose progress bars all appear in one live display, below the bar of the whole chain."""
+        with self._bar(description, steps, "") as bar:
+            yield replace(self, shared=getattr(bar, "live", None)), bar
+
     def _bar(self, description: str, total: float | None, unit: str) -> "Bar":
         if self.quiet:
             return Bar()
@@ -96,7 +103,7 @@ class Bar:
 class RichBar(Bar):
     """A live bar on a terminal, with what is done, time gone and time left."""
 
-    def __init__(self, console, description: str, total: float | None, unit: str):
+    def __init__(self, console, description: str, total: float | None, unit: str, shared=None):
         from rich.progress import (
             BarColumn,
             Progress,
@@ -108,15 +115,19 @@ class RichBar(Bar):
 
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn(), TimeElapsedColumn())
         columns += (TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
-        self.live = Progress(*columns, console=console, transient=True)
+        self.owner = shared is None
+        self.live = shared or Progress(*columns, console=console, transient=True)
         self.task = self.live.add_task(description, total=total, note=unit)
 
     def __enter__(self) -> "RichBar":
-        self.live.start()
+        if self.owner:
+            self.live.start()
         return self
 
     def __exit__(self, *exception) -> None:
-        self.live.stop()
+        self.live.remove_task(self.task)
+        if self.owner:
+            self.live.stop()
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.live.update(self.task, advance=amount, **({"note": note} if note else {}))

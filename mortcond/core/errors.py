@@ -36,9 +36,16 @@ class InputError(MortcondError):
 
 
 class LimitError(MortcondError):
-    """The work was done, and a stated limit (size, latency, AUROC drop) was not met."""
+    """The work was done, and a stated limit (size, latency, AUROC drop) was not met.
+
+    `result` and `render`, where given, are what the command would have returned: the user sees both.
+    """
 
     exit_code = 4
+
+    def __init__(self, problem: str, remedy: str = "", result: dict | None = None, render=None):
+        super().__init__(problem, remedy)
+        self.result, self.render = result, render
 
 
 class Interrupted(MortcondError):
