@@ -79,9 +79,9 @@ class Console:
     def _bar(self, description: str, total: float | None, unit: str) -> "Bar":
         if self.quiet:
             return Bar()
-        return (
-            RichBar(self.err, description, total, unit) if self.err.is_terminal else LineBar(self, description, total)
-        )
+        if self.err.is_terminal:
+            return RichBar(self.err, description, total, unit, self.shared)
+        return LineBar(self, description, total)
 
 
 class Bar:
