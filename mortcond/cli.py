@@ -172,6 +172,23 @@ def _root(
 # The commands, in the order of their use.
 
 
+@command("run")
+def run(
+    session,
+    source: Annotated[Path | None, typer.Argument(help="Records; without it, the bundled sample.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=2, help="Epochs of training (20).")] = None,
+    quantile: Annotated[float | None, typer.Option(min=0, max=0.99, help="Share of units to prune (0.5).")] = None,
+    preset: Annotated[str | None, typer.Option(help="Training preset: paper or best (paper).")] = None,
+    variables: Annotated[str | None, typer.Option(help="paper76, extended, or a CSV of your own (paper76).")] = None,
+    outcomes: Annotated[Path | None, typer.Option(help="File with the outcomes, where the source needs one.")] = None,
+):
+    """Run the whole chain of the paper: preprocess, train, prune, hlstm-convert, quantize, bench."""
+    from mortcond.commands import run as room
+
+    options = {"epochs": epochs, "quantile": quantile, "preset": preset, "variables": variables, "outcomes": outcomes}
+    return room.run(session, source, **options), room.render
+
+
 def main() -> None:
     """Run the command line; an unexpected error is a bug: one line with what to report, the traceback with -v."""
     try:
