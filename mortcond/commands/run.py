@@ -142,16 +142,12 @@ def _step(step: Step, session: Session, console: Console, bar: Bar) -> dict[str,
     return {"artifact": str(step.out), "reason": reason, "seconds": round(time.monotonic() - started, 2)}
 
 
-def _call(step: Step, session: Session, console: Console, **arguments) -> dict[str, Any]:
+def _call(step: Step, session: Session, console: Console) -> dict[str, Any]:
     """Call a command's function as the command line would, with the manifest's record of its options."""
-    arguments = arguments or step.arguments
     resolved = {name: {"value": value, "source": "default"} for name, value in defaults(step.command).items()}
-    resolved |= {name: {"value": _plain(value), "source": "run"} for name, value in arguments.items()}
-    quiet = replace(console, quiet=console.quiet or not console.verbose) if console.shared is None else console
-    own = replace(
-        session, command=step.command, options=resolved, overwrite=True, console=quiet, started=time.monotonic()
-    )
-    return _function(step.command)(own, **arguments)
+    resolved |= {name: {"value": _plain(value), "source": "run"} for name, value in step.arguments.items()}
+    call = {"command": step.command, "options": resolved, "overwrite": True, "console": console}
+    return _function(step.command)(replace(session, **call, started=time.monotonic()), **step.arguments)
 
 
 def defaults(command: str) -> dict[str, Any]:
