@@ -1,0 +1,163 @@
+"""Metadata inside a `.tflite` file: what it predicts, from what, and how it was made. No TensorFlow.
+
+Comes in: a file's bytes and a JSON-able dict. Goes out: the bytes with the dict in them, compressed, and back.
+
+The dict stands in the flatbuffer's own metadata under the name `mortcond.v1`: a SHA-256 of the whole file (computed with
+the hash's own bytes as zeros), then the JSON, compressed. So a file whose weights, graph or metadata were changed, or
+that was cut short, is told from a whole one before any of it is run.
+"""
+
+import hashlib
+import json
+import zlib
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+
+from mortcond.core.errors import InputError
+from mortcond.deploy.flatbuffer import MODEL, Malformed, Table, metadata_entries, root
+
+NAME = "mortcond.v1"
+DIGEST_BYTES = 32
+MOST_BYTES = 1 << 18  # of the compressed metadata: ours takes 2 to 8 KB
+MOST_TEXT = 1 << 22  # of the JSON it becomes
+REMEDY = "Make the file again with mortcond quantize or train."
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Metadata as found in a file."""
+
+    record: dict[str, Any]
+    intact: bool  # whether the file's SHA-256 is the one it was written with
+    compressed_bytes: int
+
+
+def attach(data: bytes, record: dict[str, Any]) -> bytes:
+    """Return a `.tflite` file with `record` as its metadata, in the place of any that it had.
+
+    The model itself stays byte for byte as it was: a new root, which knows of one buffer more, is put before it.
+    """
+    record = json.loads(json.dumps(record, default=_plain, allow_nan=False))
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    payload = bytes(DIGEST_BYTES) + compress(text.encode("utf-8"))
+    file = bytearray(_with_buffer(data, payload))
+    start = file.index(payload)
+    file[start : start + DIGEST_BYTES] = hashlib.sha256(file).digest()
+    return bytes(file)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """Return the metadata of a `.tflite` file; None where it carries none of ours.
+
+    Raises InputError where the file is no `.tflite`, was changed after it was written, or has unreadable metadata.
+    """
+    embedded = extract(read_bytes(path), path)
+    if embedded is None:
+        return None
+    if not embedded.intact:
+        raise InputError(
+            f"{path} was changed after it was written: its contents do not match the SHA-256 in its metadata.", REMEDY
+        )
+    return embedded.record
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes; InputError where there is no such file."""
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.", "Name a .tflite file, or a model directory.")
+    return path.read_bytes()
+
+
+def extract(data: bytes, path: Path) -> Embedded | None:
+    """Return what `data`, read from `path`, carries as metadata, and whether the file is as it was written."""
+    try:
+        found = [buffer for name, buffer in metadata_entries(root(data)) if name == NAME]
+        if not found:
+            return None
+        start, count = found[-1].vector(0, 1)
+    except Malformed as error:
+        raise InputError(f"{path} is no .tflite file that can be read: {error}.", REMEDY) from None
+    if not DIGEST_BYTES < count <= MOST_BYTES:
+        raise InputError(f"{path} has metadata of {count:,} bytes; at most {MOST_BYTES:,} are read.", REMEDY)
+    blank = data[:start] + bytes(DIGEST_BYTES) + data[start + DIGEST_BYTES :]
+    intact = hashlib.sha256(blank).digest() == data[start : start + DIGEST_BYTES]
+    try:
+        record = json.loads(decompress(data[start + DIGEST_BYTES : start + count]))
+    except (ValueError, zlib.error) as error:
+        raise InputError(f"{path} has metadata that cannot be read ({error}).", REMEDY) from None
+    if not isinstance(record, dict):
+        raise InputError(f"{path} has metadata that is no JSON object.", REMEDY)
+    return Embedded(record, intact, count)
+
+
+def compress(text: bytes) -> bytes:
+    """Return text compressed without the checksum of zlib: the file's SHA-256 covers it."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+    return compressor.compress(text) + compressor.flush()
+
+
+def decompress(data: bytes) -> bytes:
+    """Return what `compress` was given, at most MOST_TEXT bytes of it: a small file must not fill the memory."""
+    decompressor = zlib.decompressobj(-15)
+    text = decompressor.decompress(data, MOST_TEXT)
+    if not decompressor.eof:
+        raise ValueError(f"it is cut short or unpacks to more than {MOST_TEXT:,} bytes")
+    return text
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return asdict(value)
+    if hasattr(value, "tolist"):  # numpy's numbers and arrays
+        return value.tolist()
+    return str(value)
+
+
+def _with_buffer(data: bytes, payload: bytes) -> bytes:
+    """Put a new root before a model: the old one's parts, and one buffer more, named NAME in the metadata."""
+    data += bytes(-len(data) % 16)  # the buffers' alignment counts from the end
+    model = root(data)
+    builder = flatbuffers.Builder(len(data) + len(payload) + 1024)
+    builder.head -= len(data)
+    builder.Bytes[builder.head :] = data
+    builder.minalign = 16
+
+    def place(table: Table) -> int:
+        return len(data) - table.position  # builders count from the end
+
+    kept = [(entry, name) for entry, (name, _) in zip(model.tables(MODEL["metadata"]), metadata_entries(model))]
+    buffers = [place(buffer) for buffer in model.tables(MODEL["buffers"])]
+    content = _bytes(builder, payload)
+    builder.StartObject(1)
+    builder.PrependUOffsetTRelativeSlot(0, content, 0)
+    buffers.append(builder.EndObject())
+    name = builder.CreateString(NAME)
+    builder.StartObject(2)
+    builder.PrependUOffsetTRelativeSlot(0, name, 0)
+    builder.PrependUint32Slot(1, len(buffers) - 1, 0)
+    entries = [*(place(entry) for entry, name in kept if name != NAME), builder.EndObject()]
+    vectors = {MODEL["buffers"]: _offsets(builder, buffers), MODEL["metadata"]: _offsets(builder, entries)}
+    builder.StartObject(max(len(model.fields), MODEL["metadata"] + 1))
+    builder.PrependUint32Slot(0, model.number(0, "<I"), 0)
+    others = {field: len(data) - model.target(field) for field in range(1, len(model.fields)) if model.fields[field]}
+    for field, offset in (others | vectors).items():
+        builder.PrependUOffsetTRelativeSlot(field, offset, 0)
+    builder.Finish(builder.EndObject(), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _bytes(builder: flatbuffers.Builder, data: bytes) -> int:
+    builder.StartVector(1, len(data), 16)
+    builder.head -= len(data)
+    builder.Bytes[builder.head : builder.head + len(data)] = data
+    return builder.EndVector()
+
+
+def _offsets(builder: flatbuffers.Builder, offsets: list[int]) -> int:
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return builder.EndVector()

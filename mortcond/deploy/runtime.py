@@ -1,0 +1,137 @@
+"""The runtime: a `.tflite` file that predicts, with ai-edge-litert and numpy alone. No TensorFlow.
+
+Comes in: the path of a `.tflite` file or a model directory, then scaled stays. Goes out: the risk of each.
+"""
+
+import os
+import subprocess
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mortcond.core.errors import InputError
+from mortcond.deploy import metadata
+
+BATCH = 64  # stays in one call: larger ones leave the processor's cache and get slower
+PROBE_SECONDS = 60
+PROBE = """
+import sys
+from ai_edge_litert.interpreter import Interpreter
+interpreter = Interpreter(model_path=sys.argv[1], num_threads=1)
+interpreter.allocate_tensors()
+interpreter.invoke()
+"""
+
+
+class Predictor:
+    """A `.tflite` file, checked and loaded.
+
+    Parameters
+    ----------
+    path
+        A `.tflite` file, or a model directory (its model.tflite).
+    threads
+        Threads of the interpreter.
+
+    Raises
+    ------
+    InputError
+        The file is missing, no `.tflite`, changed since it was written, or no model of stays.
+    """
+
+    def __init__(self, path: Path, threads: int = 1):
+        self.path = tflite_path(path)
+        self.threads = threads
+        self.content = metadata.read_bytes(self.path)
+        embedded = metadata.extract(self.content, self.path)
+        if embedded is None:
+            _probe(self.path)  # nothing vouches for this file: see in another process whether it can be run
+        elif not embedded.intact:
+            metadata.read(self.path)
+        self.metadata: dict[str, Any] | None = embedded.record if embedded else None
+        self.hours, self.features = self._shape()
+
+    def predict(self, x: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        """Return the risk of each stay, (stays,) float32.
+
+        Parameters
+        ----------
+        x
+            (stays, hours, features), scaled as the model was trained.
+        batch_size
+            Stays in one call of the interpreter; None: what is fastest.
+
+        Raises
+        ------
+        InputError
+            x has other hours or features than the model.
+        """
+        if x.ndim != 3 or x.shape[1:] != (self.hours, self.features):
+            raise InputError(
+                f"{self.path} predicts from {self.hours} hours of {self.features} features; "
+                f"these data have the shape {tuple(x.shape)}.",
+                "Use the data set that the model was trained on, or one that preprocess --apply made for it.",
+            )
+        size = batch_size or BATCH
+        parts = [self._run(x[start : start + size]) for start in range(0, len(x), size)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _run(self, x: np.ndarray) -> np.ndarray:
+        interpreter, source = self._interpreter, self._input["index"]
+        if self._input_shape != x.shape:
+            interpreter.resize_tensor_input(source, x.shape)
+            interpreter.allocate_tensors()
+            self._input_shape = x.shape
+        interpreter.set_tensor(source, np.ascontiguousarray(x, np.float32))
+        interpreter.invoke()
+        return interpreter.get_tensor(self._output["index"]).reshape(-1).copy()
+
+    @cached_property
+    def _interpreter(self):
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            interpreter = Interpreter(model_content=self.content, num_threads=self.threads)
+            interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{self.path} cannot be loaded ({str(error)[:200]}).", metadata.REMEDY) from None
+        self._input_shape = None
+        return interpreter
+
+    @cached_property
+    def _input(self) -> dict[str, Any]:
+        return self._interpreter.get_input_details()[0]
+
+    @cached_property
+    def _output(self) -> dict[str, Any]:
+        return self._interpreter.get_output_details()[0]
+
+    def _shape(self) -> tuple[int, int]:
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        one_each = len(inputs) == 1 and len(outputs) == 1
+        if not one_each or len(inputs[0]["shape"]) != 3 or inputs[0]["dtype"] != np.float32:
+            raise InputError(
+                f"{self.path} is no model of stays: it should have one float32 input (stays, hours, features) "
+                "and one output.",
+                "Name a .tflite file that mortcond quantize or train wrote.",
+            )
+        return int(inputs[0]["shape"][1]), int(inputs[0]["shape"][2])
+
+
+def tflite_path(path: Path) -> Path:
+    """Return the `.tflite` file that is meant: the file itself, or the one of a model directory."""
+    return path / "model.tflite" if path.is_dir() else path
+
+
+def _probe(path: Path) -> None:
+    command = [sys.executable, "-c", PROBE, os.fspath(path)]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
+        failed = result.returncode != 0
+    except subprocess.TimeoutExpired:
+        failed = True
+    if failed:
+        raise InputError(f"{path} is no .tflite file that can be run.", metadata.REMEDY)
