@@ -1,0 +1,131 @@
+"""The command line's frame: help, precedence of options, exit codes, streams. The commands have tests of their own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mortcond import __version__, cli
+from mortcond.core.errors import InputError, LimitError, UsageError
+
+COMMANDS = ["preprocess", "train", "prune", "hlstm-convert", "quantize", "bench"]
+COMMANDS += ["run", "predict", "inspect", "fetch", "synth", "condense"]
+runner = CliRunner()
+
+
+@pytest.fixture
+def probe(monkeypatch):
+    """A command that returns its resolved options, or raises what it is told to; gone after the test."""
+    registered = list(cli.app.registered_commands)
+    raised = {}
+
+    @cli.command("probe")
+    def probe(session, epochs: cli.Annotated[int, typer.Option(min=1)] = 20):
+        if raised:
+            raise raised["error"]
+        facts = {"epochs": epochs, "source": session.options["epochs"]["source"], "seed": session.seed}
+        return facts, lambda result: [f"epochs {result['epochs']}"]
+
+    yield raised
+    cli.app.registered_commands[:] = registered
+
+
+def call(*arguments: str, **environment):
+    result = runner.invoke(cli.app, ["probe", *arguments], env=environment)
+    assert not isinstance(result.exception, Exception) or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_version_and_help_as_a_process():
+    for arguments, expected in ((["--version"], __version__), (["-h"], "preprocess"), (["--help"], "bench")):
+        done = subprocess.run([sys.executable, "-m", "mortcond.cli", *arguments], capture_output=True, text=True)
+        assert done.returncode == 0
+        assert expected in done.stdout
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_the_common_options(name):
+    result = runner.invoke(cli.app, [name, "-h"])
+    assert result.exit_code == 0, result.output
+    for option in ("--workspace", "--seed", "--overwrite", "--json", "--quiet", "--verbose", "--config"):
+        assert option in result.output
+
+
+def test_command_line_beats_environment_beats_toml_beats_default(probe, tmp_path):
+    toml = tmp_path / "settings.toml"
+    toml.write_text("seed = 7\n[probe]\nepochs = 3\n")
+    outcomes = [
+        (call("--json"), (20, "default", 0)),
+        (call("--json", "-c", str(toml)), (3, "toml", 7)),
+        (call("--json", "-c", str(toml), MORTCOND_EPOCHS="4"), (4, "environment", 7)),
+        (call("--json", "-c", str(toml), "--epochs", "5", MORTCOND_EPOCHS="4"), (5, "commandline", 7)),
+        (call("--json", MORTCOND_CONFIG=str(toml)), (3, "toml", 7)),
+    ]
+    for result, (epochs, source, seed) in outcomes:
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout) == {"epochs": epochs, "source": source, "seed": seed}
+
+
+def test_the_result_is_all_that_stdout_carries(probe):
+    assert call().stdout == "epochs 20\n"
+
+
+def test_an_unknown_toml_key_names_file_table_and_key(probe, tmp_path):
+    toml = tmp_path / "settings.toml"
+    toml.write_text("[probe]\nepoch = 3\n")
+    result = call("-c", str(toml))
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in ("settings.toml", "[probe]", "epoch", "Did you mean 'epochs'"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError("Wrong call.", "Call it right."), 2),
+        (InputError("Wrong file.", "Mend it."), 3),
+        (LimitError("Too large.", "Prune it."), 4),
+        (KeyboardInterrupt(), 130),
+        (OSError(28, "No space left on device", "dataset.npz"), 3),
+        (MemoryError(), 3),
+    ],
+)
+def test_a_users_mistake_is_a_message_and_an_exit_code(probe, error, code):
+    probe["error"] = error
+    result = call()
+    assert result.exit_code == code
+    assert result.stdout == ""
+    assert "Error:" in result.stderr
+    assert "Traceback" not in result.stderr
+    as_json = call("--json")
+    assert json.loads(as_json.stdout)["error"]["exit_code"] == code
+
+
+def test_a_missed_limit_still_shows_the_result(probe):
+    probe["error"] = LimitError(
+        "dnn is too large.", "Prune it.", {"rows": 3}, lambda result: [f"{result['rows']} rows"]
+    )
+    assert call().stdout == "3 rows\n"
+    shown = json.loads(call("--json").stdout)
+    assert shown["rows"] == 3
+    assert shown["error"]["problem"] == "dnn is too large."
+
+
+def test_wrong_options_are_usage_errors(probe):
+    assert call("--epochs", "0").exit_code == 2
+    assert call("--nonsense").exit_code == 2
+    assert runner.invoke(cli.app, ["nonsense"]).exit_code == 2
+
+
+def test_a_bug_is_said_to_be_one(probe, monkeypatch, capsys):
+    probe["error"] = RuntimeError("broken")
+    monkeypatch.setattr(sys, "argv", ["mortcond", "probe"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 1
+    message = capsys.readouterr().err
+    assert "bug" in message
+    assert "broken" in message
