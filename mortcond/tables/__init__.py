@@ -1,0 +1,108 @@
+"""tables: raw records of any source -> stays and cleaned events.
+
+Comes in: a folder or archive of records and the table of variables. Goes out: `Records`: the stays of the final cohort
+and a Parquet file with their events, in units and categories of the table of variables, the same for every source.
+
+A source is a module here with two functions: `detect(source) -> bool`, which looks at names only, and
+`read(source, variables, request) -> Records`.
+"""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from mortcond.core.console import Console
+from mortcond.core.errors import InputError, UsageError
+from mortcond.variables import Variables
+
+FORMATS = ("mimic3", "physionet2012", "benchmark", "events")  # each a module here, in the order of detection
+STAY_COLUMNS = {
+    "stay_id": "int64",
+    "subject_id": "int64",
+    "died": "uint8",
+    "age": "float64",  # years; NaN: unknown
+    "sex": "str",  # F, M or ""
+    "icu_type": "str",  # or ""
+    "split": "str",  # train, val, test where the source fixes it, else ""
+}
+
+
+@dataclass(frozen=True)
+class Attrition:
+    """One step of the cohort: what is left after it, and how many stays it dropped."""
+
+    step: str
+    rule: str
+    stays: int
+    admissions: int | None  # None where the source does not know admissions
+    patients: int
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Records:
+    """What every source gives."""
+
+    source: str  # one of FORMATS
+    stays: pd.DataFrame  # a row a stay of the final cohort, sorted by stay_id; columns and types of STAY_COLUMNS
+    events: Path  # Parquet: stay_id BIGINT, hours DOUBLE since ICU admission, variable INTEGER, value DOUBLE
+    attrition: tuple[Attrition, ...]
+    dropped: pd.DataFrame  # stay_id, reason: every stay not kept
+    notes: tuple[str, ...] = ()  # what the user should know: unknown variables ignored, values left out
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a source is asked for, beside variables."""
+
+    scratch: Path  # an existing directory for temporary files; the events are written here
+    outcomes: Path | None = None  # a file with the outcomes, where the source keeps them apart
+    labels: bool = True  # False: outcomes are unknown; died is 0 and no step of the cohort asks for them
+    window_hours: int = 48
+    memory_limit: str = "1GB"
+    threads: int = 2
+    console: Console = field(default_factory=Console)
+
+
+def read(source: Path, variables: Variables, request: Request, format: str | None = None) -> Records:
+    """Read the records at `source`.
+
+    Parameters
+    ----------
+    source
+        A folder, or what the source's form allows: an archive, a file.
+    variables
+        The table of variables to which the events are cleaned.
+    request
+        Where to work, with how much memory, and whether outcomes are needed.
+    format
+        One of FORMATS; None: told by what the folder holds.
+
+    Raises
+    ------
+    InputError
+        There is nothing there, nothing known, or something unusable in it; file, row and column are named.
+    """
+    if not source.exists():
+        raise InputError(f"There is no {source}.", "Name a folder of records; mortcond fetch downloads open ones.")
+    return _adapter(format or detect(source)).read(source, variables, request)
+
+
+def detect(source: Path) -> str:
+    """Return the first of FORMATS whose files `source` holds.
+
+    Raises InputError where there is none.
+    """
+    for name in FORMATS:
+        if _adapter(name).detect(source):
+            return name
+    known = "MIMIC-III tables, PhysioNet 2012, the public benchmark's folder, or events with stays"
+    raise InputError(f"{source} holds no records of a known form ({known}).", "Check the path, or give --format.")
+
+
+def _adapter(name: str):
+    if name not in FORMATS:
+        raise UsageError(f"There is no format {name!r}.", f"Known are: {', '.join(FORMATS)}.")
+    return import_module(f"mortcond.tables.{name}")
