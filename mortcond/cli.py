@@ -172,6 +172,39 @@ def _root(
 # The commands, in the order of their use.
 
 
+@command("bench")
+def bench(
+    session,
+    artifacts: Annotated[
+        list[Path] | None, typer.Argument(help="Model directories and .tflite files; without, all of the workspace.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set to measure on; default: the workspace's.")] = None,
+    split: Annotated[str, typer.Option(help="Its split: train, val or test.")] = "test",
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the report; default: bench.")] = None,
+    runtime: Annotated[
+        list[str] | None, typer.Option(help="litert (default), savedmodel, keras or onnx; may be repeated.")
+    ] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Stays a call; may be repeated (1 and 64).")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of each runtime.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of timing that go round all artifacts.")] = 7,
+    resamples: Annotated[int, typer.Option(min=100, help="Bootstrap resamples of the patients.")] = 2000,
+    margin: Annotated[float, typer.Option(help="Loss of AUROC that would be accepted.")] = 0.01,
+    threshold: Annotated[float | None, typer.Option(help="Risk at which a decision is taken.")] = None,
+    max_auroc_drop: Annotated[float | None, typer.Option(help="Exit 4 where an AUROC falls by more.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(help="Exit 4 where a file is larger.")] = None,
+    max_latency_us: Annotated[float | None, typer.Option(help="Exit 4 where a stay takes longer (median).")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Write a model card as well.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="Show every column of the table.")] = False,
+):
+    """Measure accuracy, size, time and memory of artifacts, with intervals; write table, plots and report."""
+    from mortcond.commands import bench as room
+
+    limits = {"max_auroc_drop": max_auroc_drop, "max_bytes": max_bytes, "max_latency_us": max_latency_us}
+    plan = {"runtime": runtime, "batch": batch, "threads": threads, "rounds": rounds, "resamples": resamples}
+    asked = {"dataset": dataset, "split": split, "margin": margin, "threshold": threshold, "markdown": markdown}
+    return room.bench(session, artifacts, out=out, **asked, **plan, **limits), room.render
+
+
 @command("run")
 def run(
     session,

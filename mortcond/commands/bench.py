@@ -1,0 +1,263 @@
+"""bench: measure artifacts on the stays of a data set: accuracy, cost, and what condensation changed.
+
+Comes in: artifacts (every one of the workspace by default) and a data set. Goes out: the folder bench/ with
+results.json, results.csv, plots with their data, and report.html. No TensorFlow unless --runtime asks for it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mortcond import dataset as datasets
+from mortcond.core.artifacts import atomic_directory, refuse_existing, sha256
+from mortcond.core.errors import InputError, LimitError, UsageError
+from mortcond.core.session import Session
+from mortcond.core.workspace import dataset_path
+from mortcond.measure import candidates, latency, machine, tables
+from mortcond.measure.answer import answer, cautions
+from mortcond.measure.candidates import RUNTIMES, Candidate
+from mortcond.measure.comparison import MARGIN
+from mortcond.measure.evaluate import Question, Stays, decision_references, evaluate, plain
+from mortcond.measure.intervals import RESAMPLES, too_few
+
+RESULTS = "results.json"
+
+
+def bench(
+    session: Session,
+    artifacts: Sequence[Path] | None = None,
+    *,
+    dataset: Path | None = None,
+    split: str = "test",
+    out: Path | None = None,
+    runtime: Sequence[str] | None = None,
+    batch: Sequence[int] | None = None,
+    threads: int = 1,
+    rounds: int = 7,
+    resamples: int = RESAMPLES,
+    margin: float = MARGIN,
+    threshold: float | None = None,
+    max_auroc_drop: float | None = None,
+    max_bytes: int | None = None,
+    max_latency_us: float | None = None,
+    markdown: bool = False,
+) -> dict[str, Any]:
+    """Measure artifacts and write the report.
+
+    Parameters
+    ----------
+    artifacts
+        Model directories (measured by their model.tflite) and `.tflite` files, or their names in the workspace; none:
+        every one of the workspace.
+    dataset, split
+        The stays to measure on: the workspace's data set, its test split.
+    out
+        The folder of the report; an older report there is replaced, anything else only with --overwrite.
+    runtime
+        Runtimes to run each artifact by: litert, savedmodel, keras, onnx.
+    batch
+        Stays a call at which the time is taken: 1 and 64.
+    threads, rounds
+        Threads of each runtime; rounds of the measurement, which go round all artifacts.
+    resamples, margin, threshold
+        Bootstrap resamples; the loss of AUROC that would be accepted; the risk at which a decision is taken.
+    max_auroc_drop, max_bytes, max_latency_us
+        Limits that every artifact has to meet: AUROC below the uncondensed model's, bytes of the file, median time a
+        stay at the first batch size.
+    markdown
+        Write a model card of each artifact as well.
+
+    Returns
+    -------
+    What results.json holds, and `path`, the folder.
+
+    Raises
+    ------
+    InputError
+        An artifact or the data set cannot be used.
+    LimitError
+        A limit was not met; everything is written, and the result travels with the error.
+    """
+    target = out or session.workspace / "bench"
+    refuse_existing(target, session.overwrite or (target / RESULTS).is_file())
+    question, plan = _question(session, margin, threshold, resamples), _plan(session, batch, threads, rounds)
+    source = dataset_path(session, dataset)
+    data = _load_split(source, split)
+    question = _with_prevalence(question, data.meta)
+    found, left_out = _candidates(session, artifacts, runtime or ["litert"], data)
+    x = data.split(split).X
+    costs, control = latency.measure(found, x, plan, session.console)
+    found, costs, failed = _those_that_ran(session, found, costs, explicit=bool(artifacts))
+    stays = _stays(data.split(split))
+    with session.console.progress("Scoring", total=None):
+        models = evaluate(found, costs, stays, question)
+    result = {"path": str(target), "machine": machine.describe(), "dataset": _describe(source, split, stays, data.meta)}
+    result |= {"models": models, "left_out": left_out + failed, "settings": _settings(question, plan)}
+    result |= {"noise": _noise(costs, control, found), "decision": decision_references(stays.died)}
+    result |= {"paper": list(tables.published()), "answer": answer(models, result["dataset"])}
+    result = plain(result)
+    result["plots"] = _write(session, target, result, markdown)
+    _check_limits(result, max_auroc_drop, max_bytes, max_latency_us)
+    return result
+
+
+def _question(session: Session, margin: float, threshold: float | None, resamples: int) -> Question:
+    if not 0 < margin < 0.5:
+        raise UsageError(f"--margin {margin} is no loss of AUROC.", "Give one between 0 and 0.5, such as 0.01.")
+    if threshold is not None and not 0 < threshold < 1:
+        raise UsageError(f"--threshold {threshold} is no risk.", "Give one between 0 and 1, such as 0.2.")
+    return Question(margin, threshold, None, resamples, session.seed)
+
+
+def _with_prevalence(question: Question, meta: dict[str, Any]) -> Question:
+    return Question(question.margin, question.threshold, meta.get("prevalence"), question.resamples, question.seed)
+
+
+def _plan(session: Session, batch: Sequence[int] | None, threads: int, rounds: int) -> latency.Plan:
+    batches = tuple(dict.fromkeys(batch or (1, 64)))
+    if min(batches) < 1:
+        raise UsageError(f"--batch {min(batches)} is no number of stays.", "Give 1 or more.")
+    return latency.Plan(batches, threads, rounds, session.seed)
+
+
+def _load_split(source: Path, split: str):
+    if split not in ("train", "val", "test"):
+        raise UsageError(f"--split {split} is unknown.", "Use train, val or test.")
+    data = datasets.load(source, splits=(split,))
+    if not len(data.split(split).y):
+        raise InputError(f"{source} has no stays in its {split} split.", "Use another --split, or more stays.")
+    return data
+
+
+def _stays(part) -> Stays:
+    return Stays(np.asarray(part.y), part.subject_id, np.asarray(part.age), np.asarray(part.sex), part.icu_type)
+
+
+def _candidates(
+    session: Session, artifacts: Sequence[Path] | None, runtimes: Sequence[str], data
+) -> tuple[list[Candidate], list[dict[str, str]]]:
+    """Return what to measure, and what of the workspace cannot be; what the user named must be measurable."""
+    unknown = sorted(set(runtimes) - set(RUNTIMES))
+    if unknown:
+        raise UsageError(f"--runtime {unknown[0]} is unknown.", f"Use one of {', '.join(RUNTIMES)}.")
+    paths = [candidates.resolve(path, session.workspace) for path in artifacts or ()]
+    found, left_out = [], []
+    for path in paths or candidates.find(session.workspace):
+        try:
+            found += _readable(path, runtimes, data, explicit=bool(paths))
+        except InputError as error:
+            if paths:
+                raise
+            left_out.append(_leave_out(session, path.name, error.problem))
+    if not found:
+        raise InputError(f"{session.workspace} holds nothing to measure.", "Train a model first, or name artifacts.")
+    return found, left_out
+
+
+def _readable(path: Path, runtimes: Sequence[str], data, explicit: bool) -> list[Candidate]:
+    """Return the candidates of one artifact; a discovered .tflite is left out of the runtimes that cannot run it."""
+    able = runtimes if path.is_dir() or explicit else [name for name in runtimes if name == "litert"]
+    found = [candidates.read(path, name) for name in able]
+    for candidate in found:
+        features = candidate.features
+        if features is not None and list(features) != list(data.feature_names):
+            raise InputError(
+                f"{path} was trained on other features ({len(features)}) than the data set has "
+                f"({len(data.feature_names)}).",
+                "Use the data set it was trained on, or one made with preprocess --apply.",
+            )
+    return found
+
+
+def _leave_out(session: Session, name: str, why: str) -> dict[str, str]:
+    session.console.warn(f"{name} is left out: {why}")
+    return {"name": name, "why": why}
+
+
+def _those_that_ran(session: Session, found: list[Candidate], costs: list[latency.Cost], explicit: bool):
+    """Keep what could be run; a named artifact that could not is an error."""
+    failed = []
+    for candidate, cost in zip(found, costs, strict=True):
+        if cost.error and explicit:
+            raise InputError(f"{candidate.path} cannot be run by {candidate.runtime}: {cost.error}.", "Make it again.")
+        if cost.error:
+            failed.append(_leave_out(session, candidate.label, cost.error))
+    kept = [(candidate, cost) for candidate, cost in zip(found, costs, strict=True) if not cost.error]
+    if not kept:
+        raise InputError(f"None of the {len(found)} artifacts could be run: {costs[0].error}.", "Make them again.")
+    return [candidate for candidate, _ in kept], [cost for _, cost in kept], failed
+
+
+def _describe(source: Path, split: str, stays: Stays, meta: dict[str, Any]) -> dict[str, Any]:
+    events = int(stays.died.sum())
+    facts = {"path": str(source), "sha256": sha256(source), "split": split, "n": len(stays.died), "events": events}
+    facts |= {"patients": len(np.unique(stays.subject_id)), "prevalence": events / len(stays.died)}
+    facts |= {"training_prevalence": meta.get("prevalence"), "source": meta.get("source")}
+    facts |= {"split_rule": meta.get("split_rule"), "attrition": meta.get("attrition")}
+    return facts | {"caution": too_few(stays.died)}
+
+
+def _settings(question: Question, plan: latency.Plan) -> dict[str, Any]:
+    facts = {"batches": list(plan.batches), "threads": plan.threads, "rounds": plan.rounds, "seed": plan.seed}
+    facts |= {"margin": question.margin, "threshold": question.threshold, "resamples": question.resamples}
+    return facts | {"interval": "95 %, percentile bootstrap by patient", "load_ms": "without the import of the runtime"}
+
+
+def _noise(costs: Sequence[latency.Cost], control: latency.Cost | None, found: Sequence[Candidate]) -> dict[str, Any]:
+    """Say by how much the same artifact differs from itself when it is measured twice."""
+    if control is None:
+        return {"of": None, "relative_difference": None}
+    return {"of": found[0].label, "relative_difference": latency.noise(costs[0], control)}
+
+
+def _write(session: Session, target: Path, result: dict[str, Any], markdown: bool) -> list[str]:
+    from mortcond.measure import plots, report
+
+    with atomic_directory(target) as folder:
+        tables.write_csv(folder / "results.csv", result)
+        with session.console.progress("Drawing", total=None):
+            drawn, missing = plots.write_all(folder / "plots", result)
+        if missing:
+            session.console.warn(missing)
+        (folder / "report.html").write_text(report.html(result, folder / "plots"), encoding="utf-8")
+        if markdown:
+            (folder / "model-card.md").write_text(report.model_card(result), encoding="utf-8")
+        result["plots"] = drawn
+        (folder / RESULTS).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return drawn
+
+
+def _check_limits(
+    result: dict[str, Any], max_auroc_drop: float | None, max_bytes: int | None, max_latency_us: float | None
+) -> None:
+    """Raise LimitError, naming every artifact that misses a limit and by how much."""
+    missed = []
+    first = str(result["settings"]["batches"][0])
+    for record in result["models"]:
+        label, compared = record["label"], record["delta_auroc_baseline"] or record["delta_auroc"]
+        if max_auroc_drop is not None and compared is not None:
+            if compared["value"] is None:
+                missed.append(f"{label}: its AUROC is not defined on these stays")
+            elif -compared["value"] > max_auroc_drop:
+                drop = f"{-compared['value']:.4f} of AUROC below {compared['vs']}"
+                missed.append(f"{label}: {drop}, more than {max_auroc_drop}")
+        if max_bytes is not None and record["size_bytes"] > max_bytes:
+            missed.append(f"{label}: {record['size_bytes']:,} bytes, more than {max_bytes:,}")
+        time_us = record["latency_us_per_stay"][first]["p50"]
+        if max_latency_us is not None and time_us > max_latency_us:
+            missed.append(f"{label}: {time_us:.1f} µs a stay, more than {max_latency_us:g}")
+    if missed:
+        problem = f"A limit was not met by {'; '.join(missed)}."
+        raise LimitError(problem, f"The report is in {result['path']}.", result, render)
+
+
+def render(result: dict[str, Any]) -> Iterator[Any]:
+    """Show the answer, the table, and what a reader must know of it."""
+    yield tables.ResultTable(result)
+    yield ""
+    yield result["answer"]["sentence"]
+    yield from cautions(result)
+    yield f"Report: {Path(result['path']) / 'report.html'}"

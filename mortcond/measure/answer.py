@@ -1,0 +1,90 @@
+"""The question and its answer in one sentence, and what a reader has to be warned of.
+
+Comes in: the records of the models and of the stays. Goes out: sentences.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mortcond.measure.tables import PAPER_NOTE
+
+QUESTION = "Can a mortality model be made small and fast without losing accuracy?"
+LARGE_NOISE = 0.05  # of the time: beyond it, small differences between models are not to be read
+BEST_FIRST = {True: 0, None: 1, False: 2}  # not inferior, cannot tell, inferior
+
+
+def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, Any]:
+    """Return the question, the sentence that answers it, and the model it speaks of (None: there is none to speak of).
+
+    The model is the smallest file among those that are not inferior to the uncondensed model they come from; where
+    there is none such, the smallest of which it cannot be told, then the smallest of the inferior ones.
+    """
+    compared = [m for m in models if m["delta_auroc_baseline"] and m["runtime"] == "litert"]
+    reply = {"question": QUESTION, "model": None}
+    if not compared:
+        return reply | {"sentence": "No condensed model was measured beside the model it comes from."}
+    if dataset["caution"]:
+        return reply | {"sentence": f"These data cannot tell: {dataset['caution']}."}
+    chosen = min(compared, key=lambda m: (BEST_FIRST[m["delta_auroc_baseline"]["noninferior"]], m["size_bytes"]))
+    baseline = next(m for m in models if m["label"] == chosen["delta_auroc_baseline"]["vs"])
+    return reply | {"model": chosen["label"], "sentence": _sentence(chosen, baseline, dataset)}
+
+
+def _sentence(chosen: dict[str, Any], baseline: dict[str, Any], dataset: dict[str, Any]) -> str:
+    compared = chosen["delta_auroc_baseline"]
+    begin = {True: "Yes", None: "It cannot be told yet", False: "No"}[compared["noninferior"]]
+    gained = f"{chosen['label']} is {_times(baseline['size_bytes'], chosen['size_bytes'], 'smaller', 'larger')}"
+    batch = next(iter(chosen["latency_us_per_stay"]))
+    before, after = (m["latency_us_per_stay"][batch]["p50"] for m in (baseline, chosen))
+    gained += f" and {_times(before, after, 'faster', 'slower')} than {baseline['label']}"
+    low, high = compared["ci95"]
+    change = f"its AUROC on {dataset['n']:,} stays ({dataset['events']:,} deaths) is {chosen['auroc']['value']:.3f}"
+    change += f" against {baseline['auroc']['value']:.3f}, a difference of {compared['value']:+.3f}"
+    change += f" (95 % interval {low:+.3f} to {high:+.3f})"
+    return f"{begin}: {gained}; {change}: {_verdict(compared)}."
+
+
+def _verdict(compared: dict[str, Any]) -> str:
+    if compared["noninferior"] is True:
+        return f"not inferior by the margin of {compared['margin']:g}"
+    if compared["noninferior"] is False:
+        return f"inferior by more than the margin of {compared['margin']:g}"
+    needed = compared.get("stays_needed")
+    return (
+        f"a margin of {compared['margin']:g} takes about {_round(needed):,} stays to decide" if needed else "undecided"
+    )
+
+
+def _times(before: float, after: float, less: str, more: str) -> str:
+    ratio = before / after
+    if 0.95 < ratio < 1.05:
+        return f"no {less}"
+    return f"{ratio:.1f} times {less}" if ratio > 1 else f"{1 / ratio:.1f} times {more}"
+
+
+def _round(stays: int) -> int:
+    """Return a planned number of stays with two digits that mean something."""
+    digits = max(0, len(str(stays)) - 2)
+    return -(-stays // 10**digits) * 10**digits
+
+
+def cautions(result: dict[str, Any]) -> Iterator[str]:
+    """Yield what a reader of the figures has to know."""
+    dataset = result["dataset"]
+    yield f"Measured on {dataset['n']:,} stays of the {dataset['split']} split, {dataset['events']:,} of them deaths."
+    if dataset["caution"]:
+        yield f"The {dataset['split']} split is too small for the AUROC to mean anything: {dataset['caution']}."
+    undecided = [m for m in result["models"] if m["delta_auroc"] and m["delta_auroc"]["noninferior"] is None]
+    if undecided and not dataset["caution"]:
+        needed = [m["delta_auroc"]["stays_needed"] for m in undecided if m["delta_auroc"].get("stays_needed")]
+        span = (
+            " to ".join(dict.fromkeys(f"{_round(stays):,}" for stays in (min(needed), max(needed)))) if needed else ""
+        )
+        most = f"; about {span} stays would do" if span else ""
+        margin = result["settings"]["margin"]
+        yield f"{len(undecided)} of the comparisons with a parent cannot be decided at a margin of {margin:g}{most}."
+    worst = max((result["noise"]["relative_difference"] or {"": 0}).values())
+    if worst > LARGE_NOISE:
+        of = result["noise"]["of"]
+        yield f"Times are noisy: {of}, measured twice, differs from itself by {100 * worst:.0f} %."
+    yield f"{PAPER_NOTE[0].upper()}{PAPER_NOTE[1:]}."

@@ -1,0 +1,147 @@
+"""What is measured: the artifacts, the file that stands for each, and what is known of them before they run.
+
+Comes in: paths, or a workspace. Goes out: a Candidate for each artifact and runtime. No TensorFlow.
+"""
+
+import csv
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mortcond.core.artifacts import MANIFEST, size_bytes
+from mortcond.core.errors import InputError
+from mortcond.core.manifest import Manifest, read_manifest
+from mortcond.core.workspace import model_directories, tflite_files
+from mortcond.deploy import metadata as tflite_metadata
+
+RUNTIMES = ("litert", "savedmodel", "keras", "onnx")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One artifact, run by one runtime."""
+
+    name: str
+    path: Path  # the artifact: a model directory or a .tflite file
+    file: Path  # what the runtime loads
+    runtime: str
+    manifest: Manifest | None
+    metadata: dict[str, Any]  # of the .tflite file; empty where it carries none
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def label(self) -> str:
+        """The name in tables and plots; with the runtime where that is not the usual one."""
+        return self.name if self.runtime == "litert" else f"{self.name} ({self.runtime})"
+
+    @property
+    def arch(self) -> str | None:
+        return self.manifest.arch if self.manifest else None
+
+    @property
+    def quantization(self) -> str:
+        return (self.manifest and self.manifest.quantization) or "float32"
+
+    @property
+    def tflite(self) -> Path | None:
+        """The `.tflite` file of the artifact, whichever runtime runs it: from its graph the operations are counted."""
+        file = self.path / "model.tflite" if self.path.is_dir() else self.path
+        return file if file.is_file() else None
+
+    @property
+    def size_bytes(self) -> int:
+        return size_bytes(self.file)
+
+    @property
+    def parent(self) -> str | None:
+        return (self.manifest.parent or {}).get("name") if self.manifest else None
+
+    @property
+    def ancestors(self) -> list[str]:
+        """Names of the models this one came from, nearest first."""
+        if not self.manifest:
+            return []
+        lineage = [step["name"] for step in self.manifest.lineage if step.get("kind") in ("model", "tflite")]
+        nearest_first = list(reversed(lineage))
+        return list(dict.fromkeys(([self.parent] if self.parent else []) + nearest_first))
+
+    @property
+    def training_seconds(self) -> float | None:
+        """The time that training took, as the manifest tells; None for what was not trained (the paper's "NA")."""
+        if self.manifest is None or self.manifest.kind != "model":
+            return None
+        told = (self.manifest.metrics | self.manifest.extra).get("training_seconds")
+        return told if told is not None else (sum(row.get("seconds", 0.0) for row in self.history) or None)
+
+    @property
+    def features(self) -> list[str] | None:
+        """The feature columns that the model was trained on, where its metadata names them."""
+        return (self.metadata.get("inputs") or {}).get("feature_names")
+
+
+def find(workspace: Path) -> list[Path]:
+    """Return every artifact of a workspace that can be measured, in the order in which they were made."""
+    directories = [path for path in model_directories(workspace) if (path / "model.tflite").is_file()]
+    found = directories + tflite_files(workspace)
+    return sorted(found, key=lambda path: (_written(path), path.name))
+
+
+def _written(path: Path) -> int:
+    return (path / MANIFEST if path.is_dir() else path).stat().st_mtime_ns
+
+
+def resolve(artifact: Path, workspace: Path) -> Path:
+    """Return the path of an artifact given by path, or by its name in the workspace.
+
+    Raises InputError where there is none.
+    """
+    for path in (artifact, workspace / artifact, workspace / f"{artifact}.tflite"):
+        if path.exists():
+            return path
+    raise InputError(f"There is no artifact {artifact}, and none of that name in {workspace}.", "Check the name.")
+
+
+def read(path: Path, runtime: str) -> Candidate:
+    """Return the candidate that `path` is for `runtime`.
+
+    Raises InputError where it is neither a model directory nor a `.tflite` file, or not one for this runtime.
+    """
+    if path.is_dir():
+        return _of_directory(path, runtime)
+    if path.suffix != ".tflite":
+        raise InputError(
+            f"{path} is neither a model directory nor a .tflite file.", "Name what train or quantize wrote."
+        )
+    if runtime != "litert":
+        raise InputError(f"{path} cannot be run by {runtime}.", "Name a model directory, or use --runtime litert.")
+    metadata = tflite_metadata.read(path) or {}
+    record = metadata.get("manifest")
+    manifest = Manifest.from_dict(record) if record else None
+    return Candidate(path.stem, path, path, runtime, manifest, metadata)
+
+
+def _of_directory(path: Path, runtime: str) -> Candidate:
+    manifest = read_manifest(path)
+    tflite = path / "model.tflite"
+    files = {"litert": tflite, "savedmodel": path, "keras": path / "model.keras", "onnx": path / "model.keras"}
+    file = files[runtime]
+    if manifest.kind != "model" or not file.exists():
+        raise InputError(f"{path} holds no {file.name} to measure.", "Name a directory that train or prune wrote.")
+    metadata = (tflite_metadata.read(tflite) or {}) if tflite.is_file() else {}
+    return Candidate(path.name, path, file, runtime, manifest, metadata, read_history(path / "history.csv"))
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Return the rows of `history.csv`, a row an epoch, empty cells left out; no rows where there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [{name: float(cell) for name, cell in row.items() if name and _is_number(cell)} for row in rows]
+
+
+def _is_number(cell: str | None) -> bool:
+    try:
+        return cell is not None and float(cell) == float(cell)
+    except ValueError:
+        return False

@@ -1,0 +1,223 @@
+"""What each artifact costs: time per stay, load time, memory, energy; each in a fresh process of its own.
+
+Comes in: candidates and the stays to run. Goes out: a Cost and the risks for each. The rounds go round all artifacts,
+in an order drawn anew each time, so that a machine that slows down or is shared slows all alike; the first artifact is
+measured a second time, in another process, and the difference of the two is the noise of the measurement.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mortcond.core.console import Console
+from mortcond.measure.candidates import Candidate
+from mortcond.measure.machine import energy_joules
+
+AT_ONCE = {"litert": 12, "onnx": 4, "savedmodel": 2, "keras": 2}  # processes alive at a time: TensorFlow's take 0.5 GB
+SAMPLE = 256  # stays that the timed calls go round
+SECONDS_A_ROUND = 0.08
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to measure."""
+
+    batches: tuple[int, ...] = (1, 64)  # stays a call
+    threads: int = 1
+    rounds: int = 7
+    seed: int = 0
+
+
+@dataclass
+class Cost:
+    """What one candidate cost; `error` where it could not be run."""
+
+    load_ms: float | None = None
+    peak_rss_mb: float | None = None
+    us: dict[int, list[list[float]]] = field(
+        default_factory=dict
+    )  # batch size: for each round, µs per stay of each call
+    joules: dict[int, float] = field(default_factory=dict)  # batch size: energy of the processor over all rounds
+    macs: int | None = None  # multiply-accumulates of one stay
+    risks: np.ndarray | None = None  # (stays,)
+    error: str | None = None
+
+    def latency(self, batch: int) -> dict[str, float]:
+        """Return median and 95th percentile over all calls, in µs per stay."""
+        calls = np.concatenate([np.asarray(calls) for calls in self.us[batch]])
+        return {"p50": round(float(np.median(calls)), 3), "p95": round(float(np.quantile(calls, 0.95)), 3)}
+
+    def energy_uj(self, batch: int) -> float | None:
+        """Return the energy per stay in µJ, of the whole processor while it ran; None where it was not measured."""
+        if batch not in self.joules:
+            return None
+        stays = sum(len(calls) for calls in self.us[batch]) * batch
+        return 1e6 * self.joules[batch] / stays
+
+
+class Failed(Exception):
+    """The worker answered with an error, or died."""
+
+
+class Process:
+    """A worker process and the two pipes to it."""
+
+    def __init__(self, threads: int):
+        limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+        self.errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed by `close`)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mortcond.measure.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.errors,
+            text=True,
+            env=os.environ | limits | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Send one request and wait for its answer.
+
+        Raises Failed where the worker reports an error or is gone.
+        """
+        try:
+            print(json.dumps(request), file=self.process.stdin, flush=True)
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise Failed(self._last_words())
+        answer = json.loads(line)
+        if "error" in answer:
+            raise Failed(answer["error"])
+        return answer
+
+    def _last_words(self) -> str:
+        code = self.process.wait()
+        self.errors.seek(0)
+        lines = [line for line in self.errors.read().splitlines() if line.strip()]
+        return f"the process ended with {code}" + (f": {lines[-1]}" if lines else "")
+
+    def close(self) -> None:
+        """End the worker."""
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+
+def measure(
+    candidates: Sequence[Candidate], x: np.ndarray, plan: Plan, console: Console
+) -> tuple[list[Cost], Cost | None]:
+    """Measure every candidate on the stays x (stays, hours, features).
+
+    Returns
+    -------
+    A Cost for each candidate, in their order, and the control: a second Cost of the first that ran (None: none ran).
+    """
+    costs = [Cost() for _ in candidates]
+    control = Cost()
+    with _as_file(x) as stays, console.progress("Measuring", total=(len(candidates) + 1) * (plan.rounds + 2)) as bar:
+        for index, group in enumerate(_groups(candidates)):
+            jobs = [(candidates[position], costs[position]) for position in group]
+            if index == 0 and candidates:
+                jobs.append((candidates[group[0]], control))
+            _measure_group(jobs, stays, plan, bar)
+    return costs, (control if control.error is None and control.us else None)
+
+
+def _groups(candidates: Sequence[Candidate]) -> Iterator[list[int]]:
+    """Yield positions of candidates whose processes may be alive together."""
+    for runtime, most in AT_ONCE.items():
+        positions = [i for i, candidate in enumerate(candidates) if candidate.runtime == runtime]
+        for start in range(0, len(positions), most):
+            yield positions[start : start + most]
+
+
+def _measure_group(jobs: list[tuple[Candidate, Cost]], stays: Path, plan: Plan, bar) -> None:
+    generator = np.random.default_rng(plan.seed)
+    with ExitStack() as stack:
+        processes = [Process(plan.threads) for _ in jobs]
+        for process in processes:
+            stack.callback(process.close)
+        work = [(process, candidate, cost) for process, (candidate, cost) in zip(processes, jobs, strict=True)]
+        for process, candidate, cost in work:
+            _attempt(cost, _load, process, candidate, cost, stays, plan)
+            bar.advance(note=candidate.label)
+        for _ in range(plan.rounds):
+            for position in generator.permutation(len(work)):
+                process, candidate, cost = work[position]
+                _attempt(cost, _round, process, cost, plan)
+                bar.advance(note=candidate.label)
+        for process, candidate, cost in work:
+            _attempt(cost, _finish, process, candidate, cost, stays)
+            bar.advance(note=candidate.label)
+
+
+def _attempt(cost: Cost, step, *arguments) -> None:
+    """Do a step unless one before it failed; keep what the worker said where it fails."""
+    if cost.error is None:
+        try:
+            step(*arguments)
+        except Failed as failure:
+            cost.error = str(failure)
+
+
+def _load(process: Process, candidate: Candidate, cost: Cost, stays: Path, plan: Plan) -> None:
+    answer = process.ask(
+        do="load",
+        runtime=candidate.runtime,
+        file=str(candidate.file.resolve()),
+        threads=plan.threads,
+        stays=str(stays),
+    )
+    cost.load_ms = round(answer["load_ms"], 3)
+
+
+def _round(process: Process, cost: Cost, plan: Plan) -> None:
+    for batch in plan.batches:
+        before = energy_joules()
+        answer = process.ask(do="measure", batch=batch, seconds=SECONDS_A_ROUND, sample=SAMPLE)
+        after = energy_joules()
+        cost.us.setdefault(batch, []).append(answer["us"])
+        if before is not None and after is not None and after >= before:
+            cost.joules[batch] = cost.joules.get(batch, 0.0) + after - before
+
+
+def _finish(process: Process, candidate: Candidate, cost: Cost, stays: Path) -> None:
+    cost.peak_rss_mb = round(process.ask(do="memory")["peak_rss_mb"], 1)
+    out = stays.with_name(f"risks-{process.process.pid}.npy")
+    process.ask(do="predict", out=str(out))
+    cost.risks = np.load(out, allow_pickle=False)
+    if candidate.tflite is not None:
+        cost.macs = process.ask(do="macs", file=str(candidate.tflite.resolve()))["macs"]
+
+
+@contextmanager
+def _as_file(x: np.ndarray) -> Iterator[Path]:
+    """Put the stays in a file for the workers to map: their memory then holds only what they run."""
+    with tempfile.TemporaryDirectory(prefix="mortcond-") as folder:
+        path = Path(folder) / "stays.npy"
+        np.save(path, np.ascontiguousarray(x, dtype=np.float32))
+        yield path
+
+
+def noise(cost: Cost, control: Cost) -> dict[str, float]:
+    """Return, for each batch size, by how much the same artifact's two medians differ, as a share of their mean."""
+    result = {}
+    for batch in cost.us:
+        one, other = cost.latency(batch)["p50"], control.latency(batch)["p50"]
+        result[str(batch)] = round(abs(one - other) / ((one + other) / 2), 4)
+    return result
