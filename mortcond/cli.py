@@ -172,6 +172,31 @@ def _root(
 # The commands, in the order of their use.
 
 
+@command("preprocess")
+def preprocess(
+    session,
+    source: Annotated[Path | None, typer.Argument(help="Records; without it, the bundled sample.")] = None,
+    variables: Annotated[str, typer.Option(help="paper76, extended, or a CSV of your own.")] = "paper76",
+    format: Annotated[str | None, typer.Option(help="Form of the records; told by their files.")] = None,
+    outcomes: Annotated[Path | None, typer.Option(help="File with the outcomes, where the source needs one.")] = None,
+    split_file: Annotated[Path | None, typer.Option(help="CSV of patient and 0 or 1 (1: test).")] = None,
+    scale: Annotated[bool, typer.Option("--scale/--no-scale", help="Standardise by the training split.")] = True,
+    derive: Annotated[str, typer.Option(help="More columns a number: delta, min, max, mean (comma-separated).")] = "",
+    apply: Annotated[
+        Path | None, typer.Option(help="Data set whose variables and scaling to use; all to test.")
+    ] = None,
+    memory_limit: Annotated[str, typer.Option(help="Memory of the scan, such as 500MB.")] = "1GB",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the scan.")] = 2,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.")] = None,
+):
+    """Turn the records of a hospital into a data set."""
+    from mortcond.commands import preprocess as room
+
+    options = {"variables": variables, "format": format, "outcomes": outcomes, "split_file": split_file}
+    options |= {"scale": scale, "derive": derive, "apply": apply, "memory_limit": memory_limit, "threads": threads}
+    return room.preprocess(session, source, **options, out=out), room.render
+
+
 @command("bench")
 def bench(
     session,

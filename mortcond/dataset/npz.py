@@ -108,15 +108,15 @@ def write_x(file: zipfile.ZipFile, split: str, shape: tuple[int, ...], chunks: I
 def write_stays(file: zipfile.ZipFile, split: str, arrays: dict[str, np.ndarray]) -> None:
     """Write the arrays of a split with one entry a stay (all of Split but X)."""
     for key, kind in _PER_STAY.items():
-        _write(file, f"{key}_{split}", np.asarray(arrays[key]).astype(kind))
+        write_array(file, f"{key}_{split}", np.asarray(arrays[key]).astype(kind))
 
 
 def write_common(file: zipfile.ZipFile, feature_names, mean: np.ndarray, std: np.ndarray, meta: dict[str, Any]) -> None:
     """Write what belongs to the whole data set."""
-    _write(file, "feature_names", np.array(feature_names, "U"))
-    _write(file, "mean", np.asarray(mean, np.float64))
-    _write(file, "std", np.asarray(std, np.float64))
-    _write(file, "meta", np.array(json.dumps(meta, default=str, allow_nan=False)))
+    write_array(file, "feature_names", np.array(feature_names, "U"))
+    write_array(file, "mean", np.asarray(mean, np.float64))
+    write_array(file, "std", np.asarray(std, np.float64))
+    write_array(file, "meta", np.array(json.dumps(meta, default=str, allow_nan=False)))
 
 
 def _member(file: zipfile.ZipFile, name: str):
@@ -125,7 +125,8 @@ def _member(file: zipfile.ZipFile, name: str):
     return file.open(entry, "w", force_zip64=True)
 
 
-def _write(file: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+def write_array(file: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
+    """Write one array of any kind."""
     with _member(file, name) as member:
         np.lib.format.write_array(member, array, allow_pickle=False)
 

@@ -20,6 +20,7 @@ class InputSpec:
     mean: np.ndarray  # (features,), 0 where a column is not scaled
     std: np.ndarray  # (features,), 1 where a column is not scaled
     prevalence: float  # share of deaths among the stays of the training split
+    scaled: bool = True  # False: X in the units of the variables, mean 0 and std 1 throughout
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -32,6 +33,7 @@ class InputSpec:
     def to_dict(self) -> dict[str, Any]:
         record = {"variables": self.variables.to_dict(), "window_hours": self.window_hours}
         record |= {"derive": list(self.derive), "normals": list(self.normals), "prevalence": self.prevalence}
+        record |= {"scaled": self.scaled}
         return record | {
             "mean": self.mean.tolist(),
             "std": self.std.tolist(),
@@ -53,6 +55,7 @@ class InputSpec:
                 mean=np.array(record["mean"], np.float64),
                 std=np.array(record["std"], np.float64),
                 prevalence=float(record["prevalence"]),
+                scaled=bool(record.get("scaled", True)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"The description of the inputs is broken ({error!r}).", "Make the file again.") from None

@@ -47,7 +47,10 @@ class Records:
 
     source: str  # one of FORMATS
     stays: pd.DataFrame  # a row a stay of the final cohort, sorted by stay_id; columns and types of STAY_COLUMNS
-    events: Path  # Parquet: stay_id BIGINT, hours DOUBLE since ICU admission, variable INTEGER, value DOUBLE
+    events: (
+        Path  # Parquet: stay_id BIGINT, hours DOUBLE since ICU admission, variable INTEGER, value DOUBLE (a category:
+    )
+    # its index); at most one value a stay, time and variable; sorted by stay_id, so that chunks are read quickly
     attrition: tuple[Attrition, ...]
     dropped: pd.DataFrame  # stay_id, reason: every stay not kept
     notes: tuple[str, ...] = ()  # what the user should know: unknown variables ignored, values left out
@@ -88,6 +91,18 @@ def read(source: Path, variables: Variables, request: Request, format: str | Non
     if not source.exists():
         raise InputError(f"There is no {source}.", "Name a folder of records; mortcond fetch downloads open ones.")
     return _adapter(format or detect(source)).read(source, variables, request)
+
+
+def bundled_sample() -> Path:
+    """Return the folder of the bundled sample, in an installed package or in a checkout.
+
+    Raises InputError where neither is there.
+    """
+    package = Path(__file__).resolve().parent.parent
+    for folder in (package / "_sample_data", package.parent / "sample_data"):
+        if folder.is_dir():
+            return folder
+    raise InputError("The bundled sample is not there.", "Name a SOURCE, or install mortcond again.")
 
 
 def detect(source: Path) -> str:

@@ -1,0 +1,269 @@
+"""MIMIC-III tables -> stays and events, by the rules of the public benchmark (Harutyunyan et al. 2019).
+
+Comes in: a folder with ADMISSIONS, PATIENTS, ICUSTAYS, DIAGNOSES_ICD, D_ICD_DIAGNOSES, CHARTEVENTS, LABEVENTS and,
+where a variable needs it, OUTPUTEVENTS. Goes out: `Records`. The cohort is made in mimic3_cohort; here is the way of
+the events: scan (keep the items and admissions that count), clean (each distinct text once), settle (several values at
+one time; which stay a time belongs to).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mortcond.core.errors import InputError
+from mortcond.tables import Records, Request, mimic3_cohort, scan
+from mortcond.tables.scan import Table, literal, parquet_sql
+from mortcond.variables import Variable, Variables
+from mortcond.variables.cleaning import by_text, clean, points
+
+EVENT_TABLES = {  # table: (columns, the column that flags an error)
+    "CHARTEVENTS": (("subject_id", "hadm_id", "icustay_id", "charttime", "itemid", "value", "valueuom"), "error"),
+    "LABEVENTS": (("subject_id", "hadm_id", "charttime", "itemid", "value", "valueuom"), None),
+    "OUTPUTEVENTS": (("subject_id", "hadm_id", "icustay_id", "charttime", "itemid", "value", "valueuom"), "iserror"),
+}
+# The benchmark runs under pandas 1.5, whose texts for a missing value these are; "None" is not among them.
+MISSING = frozenset(
+    """
+    #N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|n/a|nan|null
+    """.strip().split("|")
+)
+TOLERANCE_SECONDS = 0.0036  # the benchmark's 1e-6 hours at both ends of the window
+GCS_COMPONENTS = ("gcs_eye", "gcs_motor", "gcs_verbal")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One id of the source: which variable it measures, and in which unit if the source does not write it."""
+
+    item: str
+    variable: int
+    unit: str
+    keep_flagged: bool  # rows that the source flags as errors
+
+
+def detect(source: Path) -> bool:
+    """Say whether a folder holds MIMIC-III tables: ICUSTAYS with CHARTEVENTS."""
+    return source.is_dir() and all(any(scan.table_files(source, name)) for name in ("ICUSTAYS", "CHARTEVENTS"))
+
+
+def read(source: Path, variables: Variables, request: Request) -> Records:
+    """Read MIMIC-III tables; see `tables.read`."""
+    items = [
+        Item(item, index, (variable.item_units or {}).get(item, ""), variable.flagged == "keep")
+        for index, variable in enumerate(variables)
+        for item in variable.items("mimic3")
+    ]
+    if not items:
+        raise InputError(f"The variables {variables.name} name no items of mimic3.", "Add the column mimic3.")
+    tables = {name: scan.require(source, name) for name in ("CHARTEVENTS", "LABEVENTS")}
+    outputs = scan.find(source, "OUTPUTEVENTS")
+    tables |= {"OUTPUTEVENTS": outputs} if outputs else {}
+    with scan.connect(request.scratch, request.memory_limit, request.threads) as connection:
+        cohort = mimic3_cohort.read(connection, source, request)
+        scan.store(connection, request.scratch, "kept", _kept(cohort.root, request.window_hours))
+        _scan(connection, tables, items, request)
+        notes = _clean(connection, tables, items, variables, request)
+        events = _settle(connection, variables, request)
+        with_events = _stay_ids(connection, "hits")
+        in_window = _stay_ids(connection, parquet_sql(events))
+    stays, attrition, dropped = mimic3_cohort.finish(cohort, with_events, in_window, request)
+    return Records("mimic3", stays, events, attrition, dropped, notes)
+
+
+def _kept(root: pd.DataFrame, window_hours: int) -> pd.DataFrame:
+    """Return ids and times of the root stays, and whether a stay is the only one of its subject."""
+    alone = ~root.subject_id.duplicated(keep=False)
+    kept = root[["subject_id", "hadm_id", "stay_id", "intime", "outtime"]].assign(alone=alone.astype(int))
+    return kept.assign(last=kept.intime + 3600 * window_hours)
+
+
+def _scan(connection, tables: dict[str, Table], items: list[Item], request: Request) -> None:
+    """Write the rows of all event tables that belong to a root stay and a variable to `hits.parquet`.
+
+    Of the rows with an admission of a root stay, those with another ICU stay go, and those with none (all laboratory
+    values) belong to the admission's stay.
+    """
+    rows = [(ref, item.item, item.keep_flagged) for ref, item in enumerate(items)]
+    scan.store(connection, request.scratch, "items", pd.DataFrame(rows, columns=["ref", "item", "keep_flagged"]))
+    hits = request.scratch / "hits"
+    hits.mkdir()
+    for name, table in tables.items():
+        sql = f"COPY ({_scan_sql(name, table)}) TO {literal(hits / f'{name}.parquet')} (FORMAT parquet)"
+        scan.run(connection, sql, request.console, f"Reading {name}", (table,))
+    connection.execute(f"CREATE VIEW hits AS SELECT * FROM {parquet_sql(hits / '*.parquet')}")
+
+
+def _scan_sql(name: str, table: Table) -> str:
+    columns, flag = EVENT_TABLES[name]
+    stay = "e.icustay_id" if "icustay_id" in columns else "NULL"
+    unflagged = f"AND (i.keep_flagged OR e.{flag} IS NULL OR e.{flag} <> '1')" if flag else ""
+    return f"""
+        SELECT k.subject_id, k.stay_id, extract(epoch FROM CAST(e.charttime AS TIMESTAMP)) AS seconds,
+               i.ref, e.value, coalesce(e.valueuom, '') AS unit
+        FROM {table.sql(columns, optional=(flag,) if flag else ())} AS e
+        JOIN items AS i ON i.item = e.itemid
+        JOIN kept AS k ON k.subject_id = {_integer("e.subject_id")} AND k.hadm_id = {_integer("e.hadm_id")}
+        WHERE e.value IS NOT NULL AND e.charttime IS NOT NULL
+          AND ({stay} IS NULL OR {_integer(stay)} = k.stay_id) {unflagged}
+    """
+
+
+def _integer(column: str) -> str:
+    return f"CAST(CAST({column} AS DOUBLE) AS BIGINT)"  # other programs write ids with gaps as 142345.0
+
+
+def _clean(connection, tables: dict[str, Table], items: list[Item], variables: Variables, request: Request) -> tuple:
+    """Clean each distinct (item, text, unit) of the hits once, into the tables `meaning` and `words`; return notes.
+
+    `meaning` gives the variable and the rank of such a text: of several values at one time the highest rank counts.
+    The rank of a number is the number itself; where text order decides, the place in that order, which `words` leads
+    back to the number. `part` keeps apart what is to be summed.
+    """
+    distinct = "SELECT DISTINCT ref, value, unit FROM hits"
+    connection.execute(f"CREATE TABLE texts AS SELECT row_number() OVER () AS id, d.* FROM ({distinct}) d")
+    numbers, worded, ignored = [], [], {}
+    for id, ref, text, unit in _rows(connection, "SELECT id, ref, value, unit FROM texts"):
+        item = items[ref]
+        variable = variables[item.variable]
+        value = None if text in MISSING else _value(variable, text, f"{unit} {item.unit}", item, tables)
+        if value is None:
+            ignored.setdefault(variable.name, set()).add(text)
+        elif by_text(variable):
+            worded.append((id, item.variable, text, value))
+        else:
+            numbers.append((id, item.variable, ref if variable.aggregate == "sum" else -1, value))
+    order = {text: float(place) for place, text in enumerate(sorted({text for _, _, text, _ in worded}))}
+    numbers += [(id, variable, -1, order[text]) for id, variable, text, _ in worded]
+    words = {(variable, order[text], value) for _, variable, text, value in worded}
+    _store(connection, request, "ranks", numbers, ["id", "variable", "part", "rank"])
+    _store(connection, request, "words", sorted(words), ["variable", "rank", "value"])
+    meaning = "SELECT t.ref, t.value, t.unit, r.variable, r.part, r.rank FROM texts t JOIN ranks r ON r.id = t.id"
+    connection.execute(f"CREATE TABLE meaning AS {meaning}")
+    return tuple(_note(name, texts) for name, texts in sorted(ignored.items()))
+
+
+def _rows(connection, sql: str) -> Iterator[tuple]:
+    cursor = connection.execute(sql)
+    while rows := cursor.fetchmany(100_000):
+        yield from rows
+
+
+def _store(connection, request: Request, name: str, rows: list[tuple], columns: list[str]) -> None:
+    kinds = {column: "float64" if column in ("rank", "value") else "int64" for column in columns}
+    scan.store(connection, request.scratch, name, pd.DataFrame(rows, columns=columns).astype(kinds))
+
+
+def _value(variable: Variable, text: str, unit: str, item: Item, tables: dict[str, Table]) -> float | None:
+    try:
+        return clean(variable, text, unit)
+    except ValueError as error:
+        for table in tables.values():
+            where = scan.locate(table, lambda row: row.get("itemid") == item.item and row.get("value") == text)
+            if where:
+                problem = f"{where}, column VALUE: {error} (item {item.item}, {variable.name})."
+                raise InputError(problem, "Mend the row, or take the item out of the table of variables.") from None
+        raise
+
+
+def _note(name: str, texts: set[str]) -> str:
+    examples = ", ".join(repr(text) for text in sorted(texts)[:3])
+    return f"{name}: {len(texts)} texts that are no measurement were left out ({examples}{', ...' * (len(texts) > 3)})"
+
+
+def _settle(connection, variables: Variables, request: Request) -> Path:
+    """Write the events of the window: one value for each stay, time and variable; return the Parquet file.
+
+    Of several values of a subject at one time the highest rank counts, whichever stay they were recorded under. A time
+    belongs to a stay if any event of the subject at that time was recorded under it, or if it lies within the stay.
+    """
+    connection.execute(f"CREATE TABLE settled AS {_lone_sql(request)} UNION ALL {_shared_sql(request)}")
+    valued = """
+        SELECT s.stay_id, s.seconds, s.variable, coalesce(w.value, s.rank) AS value
+        FROM settled s LEFT JOIN words w ON w.variable = s.variable AND w.rank = s.rank
+    """
+    connection.execute(f"CREATE VIEW valued AS {_summed(valued, variables)}")
+    path = request.scratch / "events.parquet"
+    events = f"""
+        SELECT stay_id, seconds / 3600 AS hours, CAST(variable AS INTEGER) AS variable, value
+        FROM ({_with_gcs_total(variables)}) v ORDER BY stay_id
+    """
+    scan.run(connection, f"COPY ({events}) TO {literal(path)} (FORMAT parquet)", request.console, "Settling events")
+    return path
+
+
+def _inside(request: Request) -> str:
+    """Return the condition that a time of `h` is in the window of stay `k`."""
+    end = request.window_hours * 3600 + TOLERANCE_SECONDS
+    return f"h.seconds - k.intime > -{TOLERANCE_SECONDS} AND h.seconds - k.intime < {end}"
+
+
+def _lone_sql(request: Request) -> str:
+    """Return the settled events of subjects with one stay only, which nearly all are."""
+    return f"""
+        SELECT k.stay_id, h.seconds - k.intime AS seconds, m.variable, m.part, max(m.rank) AS rank
+        FROM hits h JOIN kept k ON k.stay_id = h.stay_id
+        JOIN meaning m ON m.ref = h.ref AND m.value = h.value AND m.unit = h.unit
+        WHERE k.alone AND {_inside(request)}
+        GROUP BY k.stay_id, h.seconds - k.intime, m.variable, m.part
+    """
+
+
+def _shared_sql(request: Request) -> str:
+    """Return the settled events of subjects with several stays, settled before stays are told apart."""
+    return f"""
+        (WITH cleaned AS (
+            SELECT h.subject_id, h.stay_id, h.seconds, m.variable, m.part, m.rank
+            FROM hits h JOIN kept k ON k.stay_id = h.stay_id
+            JOIN meaning m ON m.ref = h.ref AND m.value = h.value AND m.unit = h.unit
+            WHERE NOT k.alone
+        ), members AS (
+            SELECT subject_id, seconds, stay_id FROM cleaned
+            UNION
+            SELECT c.subject_id, c.seconds, k.stay_id FROM cleaned c
+            JOIN kept k ON k.subject_id = c.subject_id AND c.seconds >= k.intime AND c.seconds <= k.outtime
+        )
+        SELECT k.stay_id, h.seconds - k.intime AS seconds, h.variable, h.part, h.rank
+        FROM (SELECT subject_id, seconds, variable, part, max(rank) AS rank FROM cleaned
+              GROUP BY subject_id, seconds, variable, part) h
+        JOIN members b ON b.subject_id = h.subject_id AND b.seconds = h.seconds
+        JOIN kept k ON k.stay_id = b.stay_id
+        WHERE {_inside(request)})
+    """
+
+
+def _summed(valued: str, variables: Variables) -> str:
+    """Add up the parts of variables that are sums, such as urine from several drains at one time."""
+    if all(variable.aggregate != "sum" for variable in variables):
+        return valued
+    by = "stay_id, seconds, variable"
+    return f"SELECT {by}, sum(value) AS value FROM ({valued}) p GROUP BY {by}"
+
+
+def _with_gcs_total(variables: Variables) -> str:
+    """Return all events, with the sum of the three components wherever a total is wanted and was not measured."""
+    rules = [variable.rule for variable in variables]
+    if "gcs_total" not in rules or not set(GCS_COMPONENTS) <= set(rules):
+        return "SELECT * FROM valued"
+    total = rules.index("gcs_total")
+    scores = [
+        f"WHEN variable = {rules.index(rule)} AND value = {category} THEN {points(name)}"
+        for rule in GCS_COMPONENTS
+        for category, name in enumerate(variables[rules.index(rule)].categories)
+    ]
+    components = ", ".join(str(rules.index(rule)) for rule in GCS_COMPONENTS)
+    return f"""
+        SELECT * FROM valued
+        UNION ALL
+        SELECT c.stay_id, c.seconds, {total} AS variable, CAST(c.total AS DOUBLE) AS value
+        FROM (SELECT stay_id, seconds, sum(CASE {" ".join(scores)} END) AS total FROM valued
+              WHERE variable IN ({components}) GROUP BY stay_id, seconds HAVING count(*) = 3) c
+        LEFT JOIN (SELECT stay_id, seconds FROM valued WHERE variable = {total}) t
+          ON t.stay_id = c.stay_id AND t.seconds = c.seconds
+        WHERE t.stay_id IS NULL
+    """
+
+
+def _stay_ids(connection, relation: str) -> set[int]:
+    return {row[0] for row in connection.execute(f"SELECT DISTINCT stay_id FROM {relation}").fetchall()}

@@ -1,0 +1,214 @@
+"""The cohort of MIMIC-III, by the rules of the public benchmark (Harutyunyan et al. 2019), step by step.
+
+Comes in: the small tables (ICUSTAYS, ADMISSIONS, PATIENTS, DIAGNOSES_ICD, D_ICD_DIAGNOSES) and which stays have events.
+Goes out: the stays that are in, and for every other the step that dropped it.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mortcond.core.errors import InputError
+from mortcond.tables import STAY_COLUMNS, Attrition, Request, scan
+from mortcond.tables.scan import Table
+
+STAY_IDS = ("subject_id", "hadm_id", "icustay_id")
+STAY_FACTS = ("first_careunit", "last_careunit", "first_wardid", "last_wardid", "intime", "outtime", "los")
+ADMISSION_TIMES = ("admittime", "dischtime", "deathtime")
+ADULT_YEARS = 18
+OLDEST_YEARS = 90  # MIMIC-III moves the birth of patients older than 89 to 300 years before
+TOLERANCE_HOURS = 1e-6
+DAY_SECONDS = 86_400
+
+
+@dataclass
+class Cohort:
+    """The cohort while it is made: `left` shrinks from step to step, `reasons` says where the others went."""
+
+    left: pd.DataFrame
+    reasons: dict[int, str] = field(default_factory=dict)  # stay_id -> the step that dropped it
+    attrition: list[Attrition] = field(default_factory=list)
+
+    def keep(self, step: str, rule: str, kept: pd.Series) -> None:
+        """Keep the stays for which `kept` is true, and note the step."""
+        dropped = self.left.stay_id[~kept]
+        self.reasons |= dict.fromkeys(dropped.tolist(), step)
+        self.left = self.left[kept]
+        facts = (len(self.left), self.left.hadm_id.nunique(), self.left.subject_id.nunique())
+        self.attrition.append(Attrition(step, rule, *facts, len(dropped)))
+
+    @property
+    def root(self) -> pd.DataFrame:
+        """The stays whose events count, before the rules of the task (the benchmark's root cohort)."""
+        return self.left
+
+
+def read(connection, source: Path, request: Request) -> Cohort:
+    """Return the root cohort: stays of adults without transfer, one an admission; with `died` if labels are asked.
+
+    Raises InputError where a table is missing, or holds duplicates, impossible dates or text in the place of numbers.
+    """
+    names = ["ICUSTAYS", "PATIENTS"] + (["ADMISSIONS", "DIAGNOSES_ICD", "D_ICD_DIAGNOSES"] if request.labels else [])
+    tables = {name: scan.require(source, name) for name in names}
+    stays = _stays(connection, tables["ICUSTAYS"])
+    cohort = Cohort(stays)
+    everyone = pd.Series(True, stays.index)
+    cohort.keep("start", "all ICU stays", everyone)
+    same_ward = (stays.first_wardid == stays.last_wardid) & (stays.first_careunit == stays.last_careunit)
+    cohort.keep("icu_transfer", "first and last ward and care unit are the same", same_ward)
+    cohort.left = _join(connection, cohort.left, tables)
+    known = cohort.left.known
+    cohort.keep("no_admission", "the admission and the patient are known", known)
+    single = ~cohort.left.hadm_id.duplicated(keep=False)
+    cohort.keep("multiple_stays_per_admission", "the only stay left of its admission", single)
+    cohort.left = cohort.left.assign(age=_age(cohort.left, tables["PATIENTS"]))
+    cohort.keep("age_lt_18", f"at least {ADULT_YEARS} years old", cohort.left.age >= ADULT_YEARS)
+    diagnosed = _diagnosed(connection, tables) if request.labels else None
+    cohort.left = cohort.left.assign(diagnosed=True if diagnosed is None else _in(cohort.left, diagnosed))
+    cohort.left = cohort.left.assign(died=_died(cohort.left) if request.labels else 0)
+    return cohort
+
+
+def finish(
+    cohort: Cohort, with_events: set[int], in_window: set[int], request: Request
+) -> tuple[pd.DataFrame, tuple[Attrition, ...], pd.DataFrame]:
+    """Apply the rules of the task; return the stays (STAY_COLUMNS), the attrition and the dropped stays.
+
+    Without labels a stay may lack its length and its diagnoses: the patient is still there.
+    """
+    window = request.window_hours
+    cohort.keep("no_events", "has any event of the variables", cohort.left.stay_id.isin(with_events | in_window))
+    if request.labels:
+        cohort.keep("no_diagnosis", "has a diagnosis with a known code", cohort.left.diagnosed)
+        cohort.keep("los_missing", "the length of stay is known", cohort.left.los.notna())
+    long_enough = ~(cohort.left.los * 24 < window - TOLERANCE_HOURS)
+    cohort.keep(f"los_lt_{window}h", f"at least {window} hours long", long_enough)
+    measured = cohort.left.stay_id.isin(in_window)
+    cohort.keep("no_events_in_window", f"has an event in its first {window} hours", measured)
+    stays = cohort.left.sort_values("stay_id", ignore_index=True)
+    stays = stays.assign(icu_type=stays.first_careunit.fillna(""), sex=stays.gender.fillna(""), split="")
+    stays["age"] = stays.age.where(stays.age < OLDEST_YEARS, OLDEST_YEARS)
+    dropped = pd.DataFrame(sorted(cohort.reasons.items()), columns=["stay_id", "reason"])
+    return stays[list(STAY_COLUMNS)].astype(STAY_COLUMNS), tuple(cohort.attrition), dropped
+
+
+def _stays(connection, table: Table) -> pd.DataFrame:
+    stays = _read(connection, table, STAY_IDS + STAY_FACTS, unique="icustay_id")
+    stays = _numbers(stays, table, STAY_IDS, required=True)
+    stays = _numbers(stays, table, ("los",), required=False)
+    stays = _dates(stays, table, required=("intime",), optional=("outtime",))
+    stays = stays.rename(columns={"icustay_id": "stay_id"})
+    _refuse(stays, table, stays.outtime < stays.intime - DAY_SECONDS, "stay_id", "OUTTIME is before INTIME")
+    return stays
+
+
+def _join(connection, stays: pd.DataFrame, tables: dict[str, Table]) -> pd.DataFrame:
+    patients = _patients(connection, tables["PATIENTS"])
+    joined = stays.merge(patients, how="left", on="subject_id", indicator="patient")
+    known = joined.patient == "both"
+    if "ADMISSIONS" in tables:
+        joined = joined.merge(
+            _admissions(connection, tables["ADMISSIONS"]),
+            how="left",
+            on=["subject_id", "hadm_id"],
+            indicator="admission",
+        )
+        known &= joined.admission == "both"
+    return joined.assign(known=known)
+
+
+def _patients(connection, table: Table) -> pd.DataFrame:
+    patients = _read(connection, table, ("subject_id", "gender", "dob", "dod"), unique="subject_id")
+    patients = _numbers(patients, table, ("subject_id",), required=True)
+    return _dates(patients, table, required=("dob",), optional=("dod",))
+
+
+def _admissions(connection, table: Table) -> pd.DataFrame:
+    admissions = _read(connection, table, ("subject_id", "hadm_id", *ADMISSION_TIMES), unique="hadm_id")
+    admissions = _numbers(admissions, table, ("subject_id", "hadm_id"), required=True)
+    return _dates(admissions, table, required=(), optional=ADMISSION_TIMES)
+
+
+def _diagnosed(connection, tables: dict[str, Table]) -> pd.DataFrame:
+    diagnoses, codes = tables["DIAGNOSES_ICD"], tables["D_ICD_DIAGNOSES"]
+    sql = f"""
+        SELECT DISTINCT d.subject_id, d.hadm_id FROM {diagnoses.sql(("subject_id", "hadm_id", "icd9_code"))} AS d
+        JOIN {codes.sql(("icd9_code",))} AS c ON c.icd9_code = d.icd9_code
+    """
+    found = scan.frame(connection, sql, (diagnoses, codes))
+    return _numbers(found, diagnoses, ("subject_id", "hadm_id"), required=True)
+
+
+def _in(stays: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+    return pd.MultiIndex.from_frame(stays[["subject_id", "hadm_id"]]).isin(pd.MultiIndex.from_frame(pairs))
+
+
+def _age(stays: pd.DataFrame, table: Table) -> pd.Series:
+    age = (stays.intime - stays.dob) / 3600 / 24 / 365  # years, as the benchmark counts them
+    _refuse(stays, table, age < -1, "subject_id", "DOB is after the patient's ICU stay")
+    return age
+
+
+def _died(stays: pd.DataFrame) -> pd.Series:
+    """Say who died in hospital: day or time of death within the admission, both ends included."""
+    by_day = (stays.admittime <= stays.dod) & (stays.dod <= stays.dischtime)
+    by_time = (stays.admittime <= stays.deathtime) & (stays.deathtime <= stays.dischtime)
+    return (by_day | by_time).astype("uint8")
+
+
+def _read(connection, table: Table, columns: tuple[str, ...], unique: str) -> pd.DataFrame:
+    rows = scan.frame(connection, f"SELECT * FROM {table.sql(columns)}", (table,))
+    if rows.empty:
+        raise InputError(f"{table.files[0]} has no rows.", "Fetch or unpack the file again.")
+    twice = rows[unique][rows[unique].duplicated() & rows[unique].notna()]
+    if len(twice):
+        value = twice.iloc[0]
+        where = scan.locate(table, lambda row: row.get(unique) == value)
+        raise InputError(f"{where}: {unique.upper()} {value} is there more than once.", "Keep one row of each.")
+    return rows
+
+
+def _numbers(rows: pd.DataFrame, table: Table, columns: tuple[str, ...], required: bool) -> pd.DataFrame:
+    """Parse columns as numbers (whole ones where required).
+
+    Raises InputError that names the first row which holds something else.
+    """
+    parsed = {}
+    for column in columns:
+        numbers = pd.to_numeric(rows[column], errors="coerce").astype("float64")
+        bad = (numbers.isna() | (numbers % 1 != 0)) if required else (numbers.isna() & rows[column].notna())
+        _refuse_text(rows, table, bad, column, "no whole number" if required else "no number")
+        parsed[column] = numbers.astype("int64") if required else numbers
+    return rows.assign(**parsed)
+
+
+def _dates(rows: pd.DataFrame, table: Table, required: tuple[str, ...], optional: tuple[str, ...]) -> pd.DataFrame:
+    """Parse columns as seconds since 1970 (float, NaN: missing).
+
+    Raises InputError that names the first row with an impossible date.
+    """
+    parsed = {}
+    for column in required + optional:
+        dates = pd.to_datetime(rows[column], errors="coerce", format="ISO8601").astype("datetime64[us]")
+        bad = dates.isna() if column in required else dates.isna() & rows[column].notna()
+        _refuse_text(rows, table, bad, column, "no date of the form 2130-02-04 04:00:00")
+        parsed[column] = dates.astype("int64").where(dates.notna()) / 1e6
+    return rows.assign(**parsed)
+
+
+def _refuse_text(rows: pd.DataFrame, table: Table, bad: pd.Series, column: str, fault: str) -> None:
+    if bad.any():
+        value = rows[column][bad].iloc[0]
+        text = "" if pd.isna(value) else str(value)
+        where = scan.locate(table, lambda row: row.get(column) == text)
+        raise InputError(f"{where}, column {column.upper()}: {text!r} is {fault}.", "Mend the row, or fetch the table.")
+
+
+def _refuse(rows: pd.DataFrame, table: Table, bad: pd.Series, key: str, fault: str) -> None:
+    if bad.any():
+        value = str(rows[key][bad].iloc[0])
+        column = "icustay_id" if key == "stay_id" else key
+        where = scan.locate(table, lambda row: row.get(column) == value)
+        raise InputError(f"{where}: {fault}.", "Mend the row, or fetch the table again.")

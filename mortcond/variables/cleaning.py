@@ -1,0 +1,174 @@
+"""Cleaning one value. Comes in: a text as a source wrote it, with its unit. Goes out: the number, or nothing.
+
+The rules are those of `variables.RULES`. Values are few where records are many: adapters clean each distinct text once.
+The benchmark's rules follow Harutyunyan et al. 2019 as its code runs, with its oddities.
+"""
+
+import math
+import re
+from collections.abc import Callable
+
+from mortcond.variables.table import Variable
+
+NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*", re.ASCII)
+DIGITS = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+", re.ASCII)
+TWO_PRESSURES = re.compile(r"([0-9]+)/([0-9]+)", re.ASCII)
+FAHRENHEIT_FROM = 79
+KILOGRAMS_PER_POUND = 0.453592
+OUNCES_PER_POUND = 16
+CENTIMETRES_PER_INCH = 2.54
+
+
+def clean(variable: Variable, text: str, unit: str = "") -> float | None:
+    """Return the value in the variable's unit (a category: its index), None where it is no measurement.
+
+    Parameters
+    ----------
+    variable
+        What was measured, with its rule and plausible range.
+    text
+        The value as the source wrote it, untrimmed.
+    unit
+        The unit as the source wrote it, in any case; with it, where known, the unit that goes with the item.
+
+    Raises
+    ------
+    ValueError
+        The variable's rule takes such a text for an error.
+    """
+    if variable.rule == "presence":
+        return 1.0
+    if variable.categories:
+        return _category(variable, text)
+    value = _NUMBERS[variable.rule](text, unit.lower())
+    if value is None or not math.isfinite(value):
+        return None
+    below = variable.low is not None and value < variable.low
+    above = variable.high is not None and value > variable.high
+    return None if below or above else value
+
+
+def number(text: str, unit: str = "") -> float | None:
+    """Return the number that a text is, None where it is something else."""
+    return float(text) if NUMBER.fullmatch(text) else None
+
+
+def by_text(variable: Variable) -> bool:
+    """Say whether of several values at one time the largest in text order counts, and not the largest number."""
+    return variable.rule == "benchmark_text"
+
+
+def points(category: str) -> int:
+    """Return the points of the Glasgow coma scale with which the name of a category begins."""
+    digits = re.match(r"\s*([0-9]+)", category)
+    if not digits:
+        raise ValueError(f"{category!r} does not begin with its points")
+    return int(digits[1])
+
+
+def _category(variable: Variable, text: str) -> float | None:
+    for index, texts in enumerate(variable.spellings):
+        if text in texts:
+            return float(index)
+    if variable.rule == "benchmark_text":
+        raise ValueError(f"{text!r} is no category of {variable.name}")
+    return None
+
+
+def _strict(text: str, unit: str = "") -> float:
+    value = number(text)
+    if value is None:
+        raise ValueError(f"{text!r} is no number")
+    return value
+
+
+def _digits(text: str, unit: str = "") -> float | None:
+    return float(text) if DIGITS.fullmatch(text) else None
+
+
+def _pressure(part: int) -> Callable[[str, str], float]:
+    def pressure(text: str, unit: str) -> float:
+        if "/" not in text:
+            return _strict(text)
+        both = TWO_PRESSURES.fullmatch(text)
+        if not both:
+            raise ValueError(f"{text!r} is no pair of blood pressures")
+        return float(both[part])
+
+    return pressure
+
+
+def _benchmark_fio2(text: str, unit: str) -> float:
+    value = _strict(text)
+    return value if "torr" in unit else value / 100  # a fraction becomes a hundredth of itself, as in the benchmark
+
+
+def _fraction(text: str, unit: str) -> float | None:
+    value = number(text)
+    return value / 100 if value is not None and value > 1 else value
+
+
+def _percent(parse: Callable[[str], float | None]) -> Callable[[str, str], float | None]:
+    def percent(text: str, unit: str) -> float | None:
+        value = parse(text)
+        return value * 100 if value is not None and value <= 1 else value
+
+    return percent
+
+
+def _ph(text: str, unit: str) -> float | None:
+    value = number(text)
+    if value is None or value < 60:
+        return value
+    return value / 100 if value >= 600 else value / 10  # 735 and 73.5 for 7.35
+
+
+def _celsius(parse: Callable[[str], float | None]) -> Callable[[str, str], float | None]:
+    def celsius(text: str, unit: str) -> float | None:
+        value = parse(text)
+        return (value - 32) * 5 / 9 if value is not None and value >= FAHRENHEIT_FROM else value
+
+    return celsius
+
+
+def _kilograms(parse: Callable[[str], float | None]) -> Callable[[str, str], float | None]:
+    def kilograms(text: str, unit: str) -> float | None:
+        value = parse(text)
+        if value is None:
+            return None
+        if "oz" in unit:
+            value /= OUNCES_PER_POUND
+        return value * KILOGRAMS_PER_POUND if "oz" in unit or "lb" in unit else value
+
+    return kilograms
+
+
+def _benchmark_height(text: str, unit: str) -> float:
+    value = _strict(text)
+    return float(round(value * CENTIMETRES_PER_INCH)) if "in" in unit else value  # round: half to even
+
+
+def _centimetres(text: str, unit: str) -> float | None:
+    value = number(text)
+    return value * CENTIMETRES_PER_INCH if value is not None and "in" in unit else value
+
+
+_NUMBERS: dict[str, Callable[[str, str], float | None]] = {
+    "": number,
+    "benchmark_text": _strict,
+    "benchmark_systolic": _pressure(1),
+    "benchmark_diastolic": _pressure(2),
+    "benchmark_fio2": _benchmark_fio2,
+    "benchmark_digits": _digits,
+    "benchmark_saturation": _percent(_digits),
+    "benchmark_temperature": _celsius(_strict),
+    "benchmark_weight": _kilograms(_strict),
+    "benchmark_height": _benchmark_height,
+    "fraction": _fraction,
+    "percent": _percent(number),
+    "ph": _ph,
+    "celsius": _celsius(number),
+    "kilograms": _kilograms(number),
+    "centimetres": _centimetres,
+    "gcs_total": number,
+}
