@@ -23,6 +23,7 @@ TYPES = {
 }
 VERSION = 3  # of the .tflite schema
 ALIGNMENT = 16  # bytes, of each buffer: what the schema asks for
+SMALL = 16  # bytes, up to which a buffer is aligned as its numbers only
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,9 @@ class Writer:
     def _buffer(self, data: bytes) -> int:
         if not data:
             return self._table("Buffer")
-        return self._table("Buffer", ("Data", self._vector(np.frombuffer(data, np.uint8), ALIGNMENT)))
+        return self._table(
+            "Buffer", ("Data", self._vector(np.frombuffer(data, np.uint8), ALIGNMENT if len(data) > SMALL else 4))
+        )
 
     def _code(self, code: int, version: int) -> int:
         deprecated = min(code, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)

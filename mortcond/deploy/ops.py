@@ -1,64 +1,58 @@
 """Short names for the LiteRT operations that the graphs use, each with its options. Comes in, goes out: tensors."""
 
-from typing import Any
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mortcond.deploy.graph import Subgraph
 
 
-def linear(graph: Subgraph, x: int, weights: int, bias: int = -1, relu: bool = False) -> int:
+def linear(graph: Subgraph, x: int, weights: int, bias: int | None = None, relu: bool = False) -> int:
     """x @ weights.T + bias over the last axis; leading axes are kept."""
     activation = schema.ActivationFunctionType.RELU if relu else schema.ActivationFunctionType.NONE
     options = schema.FullyConnectedOptionsT(fusedActivationFunction=activation, keepNumDims=True)
-    return graph.add("FULLY_CONNECTED", [x, weights, bias], version=5, options=options)
+    return graph.add("FULLY_CONNECTED", [x, weights, -1 if bias is None else bias], version=5, options=options)
 
 
 def add(graph: Subgraph, a: int, b: int, dtype: str = "float32") -> int:
-    return graph.add("ADD", [a, b], dtype, options=schema.AddOptionsT())
+    return graph.add("ADD", [a, b], dtype)
 
 
 def subtract(graph: Subgraph, a: int, b: int) -> int:
-    return graph.add("SUB", [a, b], options=schema.SubOptionsT())
+    return graph.add("SUB", [a, b])
 
 
 def multiply(graph: Subgraph, a: int, b: int) -> int:
-    return graph.add("MUL", [a, b], options=schema.MulOptionsT())
+    return graph.add("MUL", [a, b])
 
 
-def split(graph: Subgraph, x: int, sizes: list[int], axis: int) -> list[int]:
-    """Cut x along an axis into parts of the given sizes."""
-    if len(sizes) == 1:
-        return [x]
-    count, where = len(sizes), graph.constant(np.array(axis, np.int32))
-    if len(set(sizes)) == 1:
-        return list(graph.add("SPLIT", [where, x], count=count, options=schema.SplitOptionsT(numSplits=count)))
-    inputs = [x, graph.integers(*sizes), where]
+def split(graph: Subgraph, x: int, sizes: int | list[int], axis: int) -> list[int]:
+    """Cut x along an axis into so many equal parts, or into parts of the given sizes."""
+    if not isinstance(sizes, int) and len(set(sizes)) == 1:
+        sizes = len(sizes)
+    where = graph.constant(np.array(axis, np.int32))
+    if isinstance(sizes, int):
+        return list(graph.add("SPLIT", [where, x], count=sizes, options=schema.SplitOptionsT(numSplits=sizes)))
+    inputs, count = [x, graph.integers(*sizes), where], len(sizes)
     return list(graph.add("SPLIT_V", inputs, count=count, options=schema.SplitVOptionsT(numSplits=count)))
 
 
-def concatenate(graph: Subgraph, parts: list[int], axis: int, dtype: str = "float32") -> int:
-    return graph.add("CONCATENATION", parts, dtype, options=schema.ConcatenationOptionsT(axis=axis))
+def concatenate(graph: Subgraph, parts: list[int], axis: int) -> int:
+    return graph.add("CONCATENATION", parts, options=schema.ConcatenationOptionsT(axis=axis))
 
 
-def gather(graph: Subgraph, x: int, index: int, axis: int) -> int:
-    return graph.add("GATHER", [x, index], options=schema.GatherOptionsT(axis=axis))
+def gather(graph: Subgraph, x: int, index: int, axis: int, batch_dims: int = 0) -> int:
+    return graph.add("GATHER", [x, index], options=schema.GatherOptionsT(axis=axis, batchDims=batch_dims))
 
 
-def reduce(graph: Subgraph, operation: str, x: int, axis: int, keep: bool = False, dtype: str = "float32") -> int:
+def reshape(graph: Subgraph, x: int, *shape: int) -> int:
+    return graph.add("RESHAPE", [x, graph.integers(*shape)])
+
+
+def pad(graph: Subgraph, x: int, ends: list[tuple[int, int]]) -> int:
+    """Add zeros at both ends of each axis."""
+    return graph.add("PAD", [x, graph.constant(np.array(ends, np.int32))])
+
+
+def reduce(graph: Subgraph, operation: str, x: int, axis: int, keep: bool = False) -> int:
     """SUM, MEAN, REDUCE_MAX ... along one axis."""
-    return graph.add(operation, [x, graph.integers(axis)], dtype, options=schema.ReducerOptionsT(keepDims=keep))
-
-
-def zeros(graph: Subgraph, like: int, width: int) -> int:
-    """A float matrix of zeros (stays, width), with as many rows as `like`."""
-    shape = graph.add("SHAPE", [like], "int32", options=schema.ShapeOptionsT(outType=schema.TensorType.INT32))
-    ends = [graph.integers(0), graph.integers(1), graph.integers(1)]
-    stays = graph.add("STRIDED_SLICE", [shape, *ends], "int32", options=schema.StridedSliceOptionsT())
-    dimensions = concatenate(graph, [stays, graph.integers(width)], 0, "int32")
-    return graph.add("FILL", [dimensions, graph.constant(np.zeros((), np.float32))], options=schema.FillOptionsT())
-
-
-def simple(graph: Subgraph, operation: str, *inputs: int, options: Any = None, dtype: str = "float32") -> int:
-    return graph.add(operation, list(inputs), dtype, options=options)
+    return graph.add(operation, [x, graph.integers(axis)], options=schema.ReducerOptionsT(keepDims=keep))

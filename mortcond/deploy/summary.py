@@ -4,11 +4,9 @@ Comes in: a Network with a `summary`. Goes out: its LiteRT graph, stateless, any
 """
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from mortcond.deploy import ops
 from mortcond.deploy.graph import Graph, Subgraph
-from mortcond.deploy.recurrent import dense
 from mortcond.deploy.weights import Weights
 from mortcond.models.network import Network
 
@@ -20,8 +18,8 @@ def build(network: Network, weights: Weights) -> Graph:
     stays = main.input("float32", (-1, network.hours, network.features))
     state = _full(main, stays, network.hours) if network.summary == "full" else _mean(main, stays, network)
     for index, layer in enumerate(network.dense):
-        state = dense(main, f"dense.{index}", layer, state, weights)
-    main.outputs = [state]
+        state = weights.linear(main, state, f"dense.{index}", layer.kernel, layer.bias, relu=layer.activation == "relu")
+    main.outputs = [main.add("LOGISTIC", [state], shape=(-1, 1))]
     graph.name(["stays"], ["risk"])
     return graph
 
@@ -37,13 +35,11 @@ def _mean(graph: Subgraph, stays: int, network: Network) -> int:
     mask = ops.multiply(graph, mask, has_mask)
     hours = ops.reduce(graph, "SUM", mask, 1)
     total = ops.reduce(graph, "SUM", ops.multiply(graph, stays, mask), 1)
-    at_least_one = graph.add(
-        "MAXIMUM", [hours, graph.constant(np.ones((), np.float32))], options=schema.MaximumMinimumOptionsT()
-    )
-    measured_mean = graph.add("DIV", [total, at_least_one], options=schema.DivOptionsT())
+    at_least_one = graph.add("MAXIMUM", [hours, graph.constant(np.ones((), np.float32))])
+    measured_mean = graph.add("DIV", [total, at_least_one])
     zero = graph.constant(np.zeros((), np.float32))
-    measured = graph.add("GREATER", [hours, zero], "bool", options=schema.GreaterOptionsT())
-    return graph.add("SELECT_V2", [measured, measured_mean, mean], options=schema.SelectV2OptionsT())
+    measured = graph.add("GREATER", [hours, zero], "bool")
+    return graph.add("SELECT_V2", [measured, measured_mean, mean])
 
 
 def _full(graph: Subgraph, stays: int, hours: int) -> int:

@@ -4,12 +4,12 @@ Comes in: a float matrix and the mode of the file. Goes out: the constant in the
 says for each tensor what it became and why.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from mortcond.deploy import ops
 from mortcond.deploy.graph import Quantization, Subgraph
 
 MODES = ("float32", "float16", "dynamic", "int8")
@@ -23,38 +23,57 @@ class Weights:
     mode: str
     table: list[dict[str, Any]] = field(default_factory=list)
 
-    def matrix(self, graph: Subgraph, name: str, kernel: np.ndarray) -> int:
-        """Add a weight matrix for FULLY_CONNECTED.
+    def linear(
+        self,
+        graph: Subgraph,
+        x: int,
+        name: str,
+        kernel: np.ndarray,
+        bias: np.ndarray | None = None,
+        relu: bool = False,
+    ) -> int:
+        """Add the product of x with a weight matrix, over x's last axis.
 
         Parameters
         ----------
         kernel
-            (inputs, outputs) float, as in the network; LiteRT wants (outputs, inputs).
+            (inputs, outputs) float, as in the network.
+        bias
+            (outputs,), or None. It stays float32.
         """
-        rows = np.ascontiguousarray(kernel.T, np.float32)
+        rows = np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
+        if self.mode == "dynamic" and not graph.tensors[x].shape:  # XNNPACK asks for the rank of what it rounds
+            graph.tensors[x] = replace(graph.tensors[x], shape=(-1, len(kernel)))
+        stored = self._matrix(graph, f"{name}.kernel", rows)
+        if bias is not None:
+            why = "the mode asks for it" if self.mode == "float32" else "a bias: few numbers, added to float sums"
+            self._note(f"{name}.bias", bias, "float32", why)
+        constant = self.no_bias(graph, len(rows)) if bias is None else graph.constant(bias.astype(np.float32))
+        return ops.linear(graph, x, stored, constant, relu)
+
+    def no_bias(self, graph: Subgraph, width: int) -> int | None:
+        """Return what stands for no bias: nothing, but zeros where 8-bit products are about (XNNPACK wants them)."""
+        return graph.constant(np.zeros(width, np.float32)) if self.mode == "dynamic" else None
+
+    def _matrix(self, graph: Subgraph, name: str, rows: np.ndarray) -> int:
         if self.mode == "float32":
-            return self._float(graph, name, rows, "the mode asks for it")
+            self._note(name, rows, "float32", "the mode asks for it")
+            return graph.constant(rows)
         if self.mode == "float16":
             self._note(name, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
-            return graph.add(
-                "DEQUANTIZE", [graph.constant(rows.astype(np.float16))], options=schema.DequantizeOptionsT()
-            )
+            return self._widened(graph, graph.constant(rows.astype(np.float16)), rows.shape)
         stored, quantization = quantise(rows)
+        constant = graph.constant(stored, quantization)
         if self.mode == "dynamic":
             self._note(name, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
-            return graph.constant(stored, quantization)
+            return constant
         self._note(name, rows, "int8", "one scale for the matrix; widened once, when the file is loaded")
-        constant = graph.constant(stored, quantization)
-        return graph.add("DEQUANTIZE", [constant], version=2, options=schema.DequantizeOptionsT())
+        return self._widened(graph, constant, rows.shape)
 
-    def bias(self, graph: Subgraph, name: str, bias: np.ndarray) -> int:
-        """Add a bias (outputs,), which stays float32."""
-        why = "the mode asks for it" if self.mode == "float32" else "a bias: few numbers, added to float sums"
-        return self._float(graph, name, bias.astype(np.float32), why)
-
-    def _float(self, graph: Subgraph, name: str, array: np.ndarray, why: str) -> int:
-        self._note(name, array, "float32", why)
-        return graph.constant(array)
+    @staticmethod
+    def _widened(graph: Subgraph, constant: int, shape: tuple[int, ...]) -> int:
+        """Make a constant float32 again; the runtime does so once, and only where the shape is stated (XNNPACK)."""
+        return graph.add("DEQUANTIZE", [constant], version=2, shape=shape)
 
     def _note(self, name: str, array: np.ndarray, dtype: str, why: str) -> None:
         self.table.append({"name": name, "shape": list(array.shape), "dtype": dtype, "why": why})
