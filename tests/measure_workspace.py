@@ -55,6 +55,16 @@ def linear(rng, features: int, hours: int) -> Network:
     return Network("linear", features, hours, (), dense_layers(rng, [6 * features, 1]), "full", columns)
 
 
+def calibrated(network: Network, x: np.ndarray) -> Network:
+    """Return the same network with its last layer moved so that its risks spread around the prevalence."""
+    risk = network.predict(x)
+    logit = np.log(risk / (1 - risk))
+    *dense, last = network.dense
+    factor = 1.3 / logit.std()
+    kernel, bias = last.kernel * factor, (last.bias - logit.mean()) * factor - 2.3
+    return replace(network, dense=(*dense, replace(last, kernel=kernel.astype("f4"), bias=bias.astype("f4"))))
+
+
 def near(rng, network: Network, amount: float) -> Network:
     """Return the same network with its weights moved a little."""
     moved = {
@@ -102,7 +112,8 @@ def write_dataset(path: Path, stays: int, network: Network, rng) -> datasets.Dat
     shape = (stays, network.hours, network.features)
     x = (rng.normal(size=(stays, 1, network.features)) + 0.7 * rng.normal(size=shape)).astype("f4")
     score = network.predict(x)
-    order = np.argsort(np.argsort(score + 0.5 * score.std() * rng.normal(size=stays)))
+    score = np.log(score / (1 - score))
+    order = np.argsort(np.argsort(score + 1.3 * score.std() * rng.normal(size=stays)))
     died = (order >= (1 - PREVALENCE) * stays).astype(np.uint8)
     ids = np.arange(stays)
     test = datasets.Split(
@@ -147,20 +158,22 @@ def build(folder: Path, stays: int = 200, features: int = 12, hours: int = 6, si
     base = lstm(rng, features, hours)
     data = write_dataset(folder / "dataset.npz", stays, base, rng)
     names = list(data.feature_names)
-    floor = linear(rng, features, hours)
+    x = data.test.X
+    base = calibrated(base, x)
+    floor = calibrated(linear(rng, features, hours), x)
     write_directory(folder / "linear", floor, manifest("linear", floor, "train", None), rng, names)
     parent = manifest("lstm", base, "train", None)
     write_directory(folder / "lstm", base, parent, rng, names)
     write_tflite(folder / "lstm-int8.tflite", near(rng, base, 0.004), parent, "int8")
     pruned = near(rng, base, 0.05)
-    half = replace(pruned, recurrent=lstm(rng, features, hours, (8, 8)).recurrent, dense=dense_layers(rng, [8, 1], 4.0))
+    half = calibrated(lstm(rng, features, hours, (8, 8)), x)
     for name, network in {"lstm-pruned50": pruned, "lstm-pruned75": half}.items():
         child = manifest(name, network, "prune", parent)
         write_directory(folder / name, network, child, rng, names)
         write_tflite(folder / f"{name}-int8.tflite", network, child, "int8")
-    hidden = hlstm(rng, features, hours)
+    hidden = calibrated(hlstm(rng, features, hours), x)
     write_directory(folder / "lstm-hlstm", hidden, manifest("lstm-hlstm", hidden, "hlstm-convert", parent), rng, names)
-    wide = dnn(rng, features, hours, sizes)
+    wide = calibrated(dnn(rng, features, hours, sizes), x)
     parent = manifest("dnn", wide, "train", None)
     write_directory(folder / "dnn", wide, parent, rng, names)
     write_tflite(folder / "dnn-int8.tflite", near(rng, wide, 0.01), parent, "dynamic")

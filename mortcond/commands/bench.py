@@ -6,6 +6,7 @@ results.json, results.csv, plots with their data, and report.html. No TensorFlow
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,8 @@ def bench(
     stays = _stays(data.split(split))
     with session.console.progress("Scoring", total=None):
         models = evaluate(found, costs, stays, question)
-    result = {"path": str(target), "machine": machine.describe(), "dataset": _describe(source, split, stays, data.meta)}
+    result = {"path": str(target), "measured_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    result |= {"machine": machine.describe(), "dataset": _describe(source, split, stays, data.meta)}
     result |= {"models": models, "left_out": left_out + failed, "settings": _settings(question, plan)}
     result |= {"noise": _noise(costs, control, found), "decision": decision_references(stays.died)}
     result |= {"paper": list(tables.published()), "answer": answer(models, result["dataset"])}

@@ -5,7 +5,7 @@ Comes in: the result of a bench. Goes out: rows of figures, and matplotlib drawi
 
 from typing import Any
 
-from mortcond.measure.style import INK, MUTED, PAPER, look
+from mortcond.measure.style import INK, MUTED, PAPER, looks
 
 Record = dict[str, Any]
 PANELS_A_ROW = 3
@@ -26,11 +26,11 @@ def learning_rows(result: Record) -> list[Record]:
 def learning(pyplot: Any, rows: list[Record], result: Record) -> Any:
     """Draw the paper's Fig. 3: test AUROC by epoch, a line a model."""
     figure, axes = pyplot.subplots(figsize=(5.2, 3.4), layout="constrained")
-    looks = _looks(result)
+    shapes = looks(result)
     for model in dict.fromkeys(row["model"] for row in rows):
         points = [(row["epoch"], row["auroc_test"]) for row in rows if row["model"] == model and row["auroc_test"]]
         if points:
-            shape = looks[model]
+            shape = shapes[model]
             style = {"color": shape.colour, "ls": shape.dash, "marker": shape.marker, "ms": 3.5, "lw": 1.5}
             axes.plot(*zip(*points, strict=True), label=model, mfc=PAPER, **style)
     axes.set_xlabel("epoch")
@@ -49,13 +49,13 @@ def calibration_rows(result: Record) -> list[Record]:
 
 def calibration(pyplot: Any, rows: list[Record], result: Record) -> Any:
     """Draw a small panel a model: death rate against mean risk, in bins of equal numbers of stays."""
-    looks = _looks(result)
+    shapes = looks(result)
     highest = min(1.0, 1.06 * max(max(row["risk"], row["death_rate"]) for row in rows))
     slopes = {record["label"]: record["calibration"]["slope"] for record in result["models"]}
 
     def draw(axes: Any, model: str) -> None:
         own = [row for row in rows if row["model"] == model]
-        shape = looks[model]
+        shape = shapes[model]
         axes.plot([0, highest], [0, highest], color=MUTED, lw=0.9, ls=(0, (2, 2)))
         for row in own:
             axes.plot([row["risk"]] * 2, wilson(row["deaths"], row["stays"]), color=shape.colour, lw=0.9, alpha=0.6)
@@ -66,7 +66,7 @@ def calibration(pyplot: Any, rows: list[Record], result: Record) -> Any:
         if slopes[model] is not None:
             axes.text(0.05, 0.9, f"slope {slopes[model]:.2f}", transform=axes.transAxes, fontsize=7.5, color=MUTED)
 
-    return _panels(pyplot, list(looks), draw, "mean predicted risk", "deaths, share")
+    return _panels(pyplot, list(shapes), draw, "mean predicted risk", "deaths, share")
 
 
 def wilson(deaths: int, stays: int) -> list[float]:
@@ -91,7 +91,7 @@ def decision_rows(result: Record) -> list[Record]:
 
 def decision(pyplot: Any, rows: list[Record], result: Record) -> Any:
     """Draw a panel for each uncondensed model, with those that come from it."""
-    looks, families = _looks(result), _families(result)
+    shapes, families = looks(result), _families(result)
     thresholds = [row["threshold"] for row in rows]
     highest = max(max(row[name] for name in row if name != "threshold") for row in rows)
 
@@ -99,7 +99,7 @@ def decision(pyplot: Any, rows: list[Record], result: Record) -> Any:
         axes.plot(thresholds, [row["act_on_all"] for row in rows], color=MUTED, lw=0.9, ls=(0, (2, 2)))
         axes.axhline(0, color=MUTED, lw=0.9)
         for model in families[family]:
-            shape = looks[model]
+            shape = shapes[model]
             style = {"color": shape.colour, "ls": shape.dash, "lw": 1.8 if model == family else 1.2}
             axes.plot(thresholds, [row[model] for row in rows], label=model, **style)
         axes.set_xlim(0, thresholds[-1])
@@ -133,16 +133,16 @@ def histogram_rows(result: Record) -> list[Record]:
 
 def histograms(pyplot: Any, rows: list[Record], result: Record) -> Any:
     """Draw a small panel a model: the share of survivors (upwards) and of deaths (downwards) at each risk."""
-    looks, dataset = _looks(result), result["dataset"]
+    shapes, dataset = looks(result), result["dataset"]
     deaths, survivors = max(dataset["events"], 1), max(dataset["n"] - dataset["events"], 1)
     highest = max(max(row["survived"] / survivors, row["died"] / deaths) for row in rows)
 
     def draw(axes: Any, model: str) -> None:
         own = [row for row in rows if row["model"] == model]
         left, width = [row["from"] for row in own], own[0]["to"] - own[0]["from"]
-        style = {"width": width, "align": "edge", "linewidth": 0.5, "edgecolor": looks[model].colour}
+        style = {"width": width, "align": "edge", "linewidth": 0.5, "edgecolor": shapes[model].colour}
         axes.bar(left, [row["survived"] / survivors for row in own], facecolor=PAPER, **style)
-        axes.bar(left, [-row["died"] / deaths for row in own], facecolor=looks[model].colour, **style)
+        axes.bar(left, [-row["died"] / deaths for row in own], facecolor=shapes[model].colour, **style)
         axes.axhline(0, color=INK, lw=0.7)
         axes.set_xlim(0, 1)
         axes.set_ylim(-1.1 * highest, 1.1 * highest)
@@ -150,7 +150,7 @@ def histograms(pyplot: Any, rows: list[Record], result: Record) -> Any:
         axes.text(0.97, 0.86, "survived", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)
         axes.text(0.97, 0.08, "died", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)
 
-    return _panels(pyplot, list(looks), draw, "predicted risk", "share of stays")
+    return _panels(pyplot, list(shapes), draw, "predicted risk", "share of stays")
 
 
 def _panels(
@@ -177,7 +177,3 @@ def _panels(
 
 def _face(shape: Any) -> str:
     return PAPER if shape.hollow else shape.colour
-
-
-def _looks(result: Record) -> dict[str, Any]:
-    return {record["label"]: look(record) for record in result["models"]}

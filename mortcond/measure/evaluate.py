@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core.artifacts import sha256
 from mortcond.measure import comparison, scores, subgroups
 from mortcond.measure.candidates import Candidate
 from mortcond.measure.intervals import RESAMPLES, Resampled, bootstrap, interval, too_few
@@ -72,6 +73,7 @@ def _identity(candidate: Candidate) -> dict[str, Any]:
         "runtime": candidate.runtime,
         "parent": candidate.parent,
         "parameters": (manifest and manifest.parameters) or candidate.metadata.get("parameters"),
+        "sha256": sha256(candidate.file) if candidate.file.is_file() else (manifest and manifest.sha256) or "",
         "lineage": [*manifest.lineage, manifest.as_ancestor()] if manifest else [],
     }
 

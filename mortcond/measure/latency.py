@@ -83,13 +83,13 @@ class Process:
             env=os.environ | limits | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         )
 
-    def ask(self, **request: Any) -> dict[str, Any]:
+    def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """Send one request and wait for its answer.
 
         Raises Failed where the worker reports an error or is gone.
         """
         try:
-            print(json.dumps(request), file=self.process.stdin, flush=True)
+            print(json.dumps({"do": do} | request), file=self.process.stdin, flush=True)
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
@@ -153,6 +153,8 @@ def _measure_group(jobs: list[tuple[Candidate, Cost]], stays: Path, plan: Plan, 
         for process in processes:
             stack.callback(process.close)
         work = [(process, candidate, cost) for process, (candidate, cost) in zip(processes, jobs, strict=True)]
+        for process, candidate, cost in work:  # all of them before the first load, which they would slow down
+            _attempt(cost, _start, process, candidate)
         for process, candidate, cost in work:
             _attempt(cost, _load, process, candidate, cost, stays, plan)
             bar.advance(note=candidate.label)
@@ -175,9 +177,13 @@ def _attempt(cost: Cost, step, *arguments) -> None:
             cost.error = str(failure)
 
 
+def _start(process: Process, candidate: Candidate) -> None:
+    process.ask("start", runtime=candidate.runtime)
+
+
 def _load(process: Process, candidate: Candidate, cost: Cost, stays: Path, plan: Plan) -> None:
     answer = process.ask(
-        do="load",
+        "load",
         runtime=candidate.runtime,
         file=str(candidate.file.resolve()),
         threads=plan.threads,
@@ -189,7 +195,7 @@ def _load(process: Process, candidate: Candidate, cost: Cost, stays: Path, plan:
 def _round(process: Process, cost: Cost, plan: Plan) -> None:
     for batch in plan.batches:
         before = energy_joules()
-        answer = process.ask(do="measure", batch=batch, seconds=SECONDS_A_ROUND, sample=SAMPLE)
+        answer = process.ask("measure", batch=batch, seconds=SECONDS_A_ROUND, sample=SAMPLE)
         after = energy_joules()
         cost.us.setdefault(batch, []).append(answer["us"])
         if before is not None and after is not None and after >= before:
@@ -197,12 +203,12 @@ def _round(process: Process, cost: Cost, plan: Plan) -> None:
 
 
 def _finish(process: Process, candidate: Candidate, cost: Cost, stays: Path) -> None:
-    cost.peak_rss_mb = round(process.ask(do="memory")["peak_rss_mb"], 1)
+    cost.peak_rss_mb = round(process.ask("memory")["peak_rss_mb"], 1)
     out = stays.with_name(f"risks-{process.process.pid}.npy")
-    process.ask(do="predict", out=str(out))
+    process.ask("predict", out=str(out))
     cost.risks = np.load(out, allow_pickle=False)
     if candidate.tflite is not None:
-        cost.macs = process.ask(do="macs", file=str(candidate.tflite.resolve()))["macs"]
+        cost.macs = process.ask("macs", file=str(candidate.tflite.resolve()))["macs"]
 
 
 @contextmanager

@@ -8,19 +8,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mortcond.measure import curves, figures
+from mortcond.measure import bars, curves, tradeoff
 from mortcond.measure.style import GRID, INK, MUTED, PAPER
 
 Record = dict[str, Any]
 Plot = tuple[Callable[[Record], list[Record]], Callable[[Any, list[Record], Record], Any]]
 
 PLOTS: dict[str, Plot] = {
-    "tradeoff": (figures.tradeoff_rows, figures.tradeoff),
+    "tradeoff": (tradeoff.rows_of, tradeoff.against_size),
+    "tradeoff_latency": (tradeoff.rows_of, tradeoff.against_latency),
     "fig3_learning_curves": (curves.learning_rows, curves.learning),
-    "fig4_bars": (figures.bar_rows, figures.bars),
-    "fig4a_auroc": (figures.bar_rows, figures.bars_auroc),
-    "fig4b_size": (figures.bar_rows, figures.bars_size),
-    "fig4c_latency": (figures.bar_rows, figures.bars_latency),
+    "fig4_bars": (bars.bar_rows, bars.bars),
+    "fig4a_auroc": (bars.bar_rows, bars.bars_auroc),
+    "fig4b_size": (bars.bar_rows, bars.bars_size),
+    "fig4c_latency": (bars.bar_rows, bars.bars_latency),
     "calibration": (curves.calibration_rows, curves.calibration),
     "decision": (curves.decision_rows, curves.decision),
     "risk_histograms": (curves.histogram_rows, curves.histograms),

@@ -5,12 +5,19 @@ colour-blind; shape, hatch and dash carry the same, so that a black-and-white pr
 these colours is replaced by a CSS variable, so that it suits a dark page too.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#fefefe"
 COLOURS = {"lstm": "#0072b2", "hlstm": "#d55e00", "dnn": "#009e73", "linear": "#6a6f76", None: "#a65d99"}
-MARKERS = {"lstm": "o", "hlstm": "D", "dnn": "s", "linear": "^", None: "P"}
+MARKERS = {"lstm": "ovph", "hlstm": "DdXx", "dnn": "s<>8", "linear": "^", None: "P*"}  # for the variants of each
+DASHES = {  # by whether it is pruned and has fewer bits; for the variants of each
+    (False, False): ("-", (0, (9, 1)), (0, (9, 1, 1, 1))),
+    (True, False): ((0, (5, 2)), (0, (3, 1.2)), (0, (2, 1))),
+    (False, True): ((0, (1, 1.2)), (0, (1, 2))),
+    (True, True): ((0, (5, 2, 1, 2)), (0, (3, 1, 1, 1)), (0, (3, 1, 1, 1, 1, 1))),
+}
 VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"} | {
     colour: f"--{arch or 'other'}" for arch, colour in COLOURS.items()
 }
@@ -28,19 +35,19 @@ class Look:
     hollow: bool  # 8 bit or 16 bit weights
 
 
-def look(record: dict[str, Any]) -> Look:
-    """Return how a model is drawn: pruned ones hatched and dashed, those of fewer bits hollow and dotted."""
-    arch = record["arch"] if record["arch"] in COLOURS else None
-    hollow = record["quantization"] != "float32"
-    pruned = is_pruned(record)
-    hatch = "////" if pruned else ""
-    dash = {
-        (False, False): "-",
-        (True, False): (0, (5, 2)),
-        (False, True): (0, (1, 1.2)),
-        (True, True): (0, (5, 2, 1, 2)),
-    }
-    return Look(COLOURS[arch], MARKERS[arch], hatch, dash[pruned, hollow], hollow)
+def looks(result: dict[str, Any]) -> dict[str, Look]:
+    """Return how each model is drawn, by label: pruned hatched and dashed, of fewer bits hollow and dotted."""
+    found, architectures, treatments = {}, Counter(), Counter()
+    for record in result["models"]:
+        arch = record["arch"] if record["arch"] in COLOURS else None
+        pruned, hollow = is_pruned(record), record["quantization"] != "float32"
+        markers, dashes = MARKERS[arch], DASHES[pruned, hollow]
+        marker = markers[architectures[arch, hollow] % len(markers)]
+        dash = dashes[treatments[arch, pruned, hollow] % len(dashes)]
+        found[record["label"]] = Look(COLOURS[arch], marker, "////" if pruned else "", dash, hollow)
+        architectures[arch, hollow] += 1
+        treatments[arch, pruned, hollow] += 1
+    return found
 
 
 def is_pruned(record: dict[str, Any]) -> bool:

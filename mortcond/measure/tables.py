@@ -111,7 +111,7 @@ class ResultTable:
 
         rows, shown = self._rows(), self._columns()
         chosen = fitting(shown, rows, options.max_width)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
         for column in chosen:
             table.add_column(column.heading, justify=column.align, no_wrap=True)
         for kind, record in rows:
@@ -137,7 +137,7 @@ def _cell(column: Column, kind: str, record: Record) -> str:
 
 def fitting(shown: tuple[Column, ...], rows: list[tuple[str, Record]], width: int) -> tuple[Column, ...]:
     """Leave out columns, the highest rank first, until the rest fits into `width` characters."""
-    gap = 3  # a space on either side of a column and one between two
+    gap = 2  # one space of padding and one between columns
     widths = {c.heading: max(len(c.heading), *(len(_cell(c, kind, record)) for kind, record in rows)) for c in shown}
     while len(shown) > 2 and sum(widths[c.heading] + gap for c in shown) - gap > width:
         last = max(shown, key=lambda column: column.rank)

@@ -1,0 +1,41 @@
+"""Drawings for the report: matplotlib's SVG made fit to stand in a page.
+
+Comes in: SVG text. Goes out: an <svg> element that scales with the page, takes its colours from the page's variables
+(so that it suits light, dark and print), and whose ids do not clash with those of another drawing.
+"""
+
+import re
+from html import escape
+
+from mortcond.measure.style import VARIABLES
+
+FONT = "var(--sans)"
+
+
+def inline(svg: str, name: str, alternative: str) -> str:
+    """Return an SVG file's text as an element of a page.
+
+    Parameters
+    ----------
+    svg
+        What matplotlib wrote.
+    name
+        The plot's name, put before each id.
+    alternative
+        What the drawing shows, for those who cannot see it.
+    """
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\s*|<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
+    body = re.sub(r"(\d\.\d\d)\d+", r"\1", body)  # hundredths of a point are enough, and half the bytes
+    body = re.sub(r"\s*\n\s*", " ", body)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", body)
+    body = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', body)
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, f"var({variable})")
+    body = body.replace("'DejaVu Sans'", FONT).replace("font-family: DejaVu Sans", f"font-family: {FONT}")
+    body = re.sub(r'\b(fill|stroke)="(var\([^)]*\))"', r'style="\1: \2"', body)  # variables work in styles only
+    opening, rest = body.split(">", 1)
+    opening = re.sub(r'\s(width|height|version)="[^"]*"', "", opening)
+    return f'{opening} role="img" aria-label="{escape(alternative, quote=True)}">{rest}'.strip()
