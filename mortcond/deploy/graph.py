@@ -35,6 +35,15 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """Which blocks of a matrix are stored; the others are zero. A block is one row high and `width` columns wide."""
+
+    width: int
+    starts: np.ndarray  # (rows + 1,) uint8: where in `columns` each row begins
+    columns: np.ndarray  # (blocks,) uint8: for each stored block, which of its row it is
+
+
+@dataclass(frozen=True)
 class Tensor:
     """One tensor of a subgraph."""
 
@@ -42,6 +51,7 @@ class Tensor:
     shape: tuple[int, ...] = ()  # -1 where it is known only at run time
     buffer: int = 0  # 0: no constant
     quantization: Quantization | None = None
+    blocks: Blocks | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,12 @@ class Subgraph:
         if key not in self.constants:
             self.constants[key] = self._add(Tensor(str(array.dtype), array.shape, buffer, quantization))
         return self.constants[key]
+
+    def sparse(self, stored: np.ndarray, shape: tuple[int, int], blocks: Blocks, quantization) -> int:
+        """Add a constant matrix of which only some blocks are stored; the runtime fills it up once, when it loads."""
+        dtype = str(stored.dtype)
+        tensor = self._add(Tensor(dtype, shape, self.graph.buffer(stored.tobytes()), quantization, blocks))
+        return self.add("DENSIFY", [tensor], dtype, quantization=quantization, shape=shape)
 
     def integers(self, *values: int) -> int:
         """Add a constant vector of int32."""
@@ -203,6 +219,8 @@ class Writer:
             fields.append(("ShapeSignature", self._integers(tensor.shape)))
         if tensor.quantization is not None:
             fields.append(("Quantization", self._quantization(tensor.quantization)))
+        if tensor.blocks is not None:
+            fields.append(("Sparsity", self._sparsity(tensor.shape[0], tensor.blocks)))
         if name:
             fields.append(("Name", self._string(name)))
         return self._table("Tensor", *fields)
@@ -211,6 +229,20 @@ class Writer:
         scale = self._vector(quantization.scale.astype("<f4"))
         zero_point = self._vector(np.full(quantization.scale.size, quantization.zero_point, "<i8"))
         return self._table("QuantizationParameters", ("Scale", scale), ("ZeroPoint", zero_point))
+
+    def _sparsity(self, rows: int, blocks: Blocks) -> int:
+        """Rows, then the blocks of each by their column, then the columns of a block."""
+        starts, columns = (
+            self._table("Uint8Vector", ("Values", self._vector(v, 4))) for v in (blocks.starts, blocks.columns)
+        )
+        kind = schema.SparseIndexVector.Uint8Vector
+        fields = [("Format", schema.DimensionType.SPARSE_CSR), ("ArraySegmentsType", kind), ("ArraySegments", starts)]
+        by_column = self._table("DimensionMetadata", *fields, ("ArrayIndicesType", kind), ("ArrayIndices", columns))
+        ends = [self._table("DimensionMetadata", ("DenseSize", size)) for size in (rows, blocks.width)]
+        order, block_map = self._integers([0, 1, 2]), self._integers([1])
+        dimensions = self._tables([ends[0], by_column, ends[1]])
+        fields = [("TraversalOrder", order), ("BlockMap", block_map), ("DimMetadata", dimensions)]
+        return self._table("SparsityParameters", *fields)
 
     def _operation(self, operation: Operation) -> int:
         inputs, outputs = self._integers(operation.inputs), self._integers(operation.outputs)

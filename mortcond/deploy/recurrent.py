@@ -148,7 +148,8 @@ def _wavefront_step(body: Subgraph, layers: tuple[LSTMLayer, LSTMLayer], weights
     step, projected, counts, h, c = body.inputs
     x, count = (ops.gather(body, values, step, 1) for values in (projected, counts))
     kernel, bias = _joint_kernel(*layers)
-    z = ops.add(body, weights.linear(body, h, "recurrent.0 and recurrent.1", kernel, bias), x)
+    block = layers[0].units
+    z = ops.add(body, weights.linear(body, h, "recurrent.0 and recurrent.1", kernel, bias, block=block), x)
     states = _cell(body, z, sum(layer.units for layer in layers), c, count)
     body.outputs = [_next(body, step), projected, counts, *states]
 

@@ -25,21 +25,20 @@ def build(network: Network, weights: Weights) -> Graph:
 
 
 def _mean(graph: Subgraph, stays: int, network: Network) -> int:
+    """The mean of each feature over the hours in which its variable was measured, over all where there are none."""
     mean = ops.reduce(graph, "MEAN", stays, 1)
     columns = np.array(network.mask_columns, np.int32)
     if not np.any(columns >= 0):
         return mean
-    # Features without a mask of their own get a weight of 0 in every hour, and so the plain mean.
-    has_mask = graph.constant((columns >= 0).astype(np.float32))
-    mask = ops.gather(graph, stays, graph.constant(np.maximum(columns, 0).astype(np.int32)), 2)
-    mask = ops.multiply(graph, mask, has_mask)
+    small = columns.max() <= np.iinfo(np.int8).max  # an index of one byte a feature, widened in the graph
+    own = graph.constant(np.maximum(columns, 0).astype(np.int8 if small else np.int32))
+    own = graph.add("CAST", [own], "int32") if small else own
+    mask = ops.gather(graph, stays, own, 2)  # for features without a mask any column: it is not used
     hours = ops.reduce(graph, "SUM", mask, 1)
     total = ops.reduce(graph, "SUM", ops.multiply(graph, stays, mask), 1)
-    at_least_one = graph.add("MAXIMUM", [hours, graph.constant(np.ones((), np.float32))])
-    measured_mean = graph.add("DIV", [total, at_least_one])
-    zero = graph.constant(np.zeros((), np.float32))
-    measured = graph.add("GREATER", [hours, zero], "bool")
-    return graph.add("SELECT_V2", [measured, measured_mean, mean])
+    measured = graph.add("CAST", [hours], "bool")
+    measured = graph.add("LOGICAL_AND", [measured, graph.constant(columns >= 0)], "bool")
+    return graph.add("SELECT_V2", [measured, graph.add("DIV", [total, hours]), mean])
 
 
 def _full(graph: Subgraph, stays: int, hours: int) -> int:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from mortcond.deploy import ops
-from mortcond.deploy.graph import Quantization, Subgraph
+from mortcond.deploy.graph import Blocks, Quantization, Subgraph
 
 MODES = ("float32", "float16", "dynamic", "int8")
+BLOCKS_COST = 256  # bytes, about, that the description of a block-sparse matrix takes beside its indices
 INT8_LIMIT = 127  # symmetric: -127 to 127, as LiteRT asks of weights
 
 
@@ -31,6 +32,7 @@ class Weights:
         kernel: np.ndarray,
         bias: np.ndarray | None = None,
         relu: bool = False,
+        block: int | None = None,
     ) -> int:
         """Add the product of x with a weight matrix, over x's last axis.
 
@@ -39,12 +41,14 @@ class Weights:
         kernel
             (inputs, outputs) float, as in the network.
         bias
-            (outputs,), or None. It stays float32.
+            (outputs,), or None.
+        block
+            Inputs that are zero together for an output, where the kernel has many zeros.
         """
         rows = np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
         if self.mode == "dynamic" and not graph.tensors[x].shape:  # XNNPACK asks for the rank of what it rounds
             graph.tensors[x] = replace(graph.tensors[x], shape=(-1, len(kernel)))
-        stored = self._matrix(graph, f"{name}.kernel", rows)
+        stored = self._matrix(graph, f"{name}.kernel", rows, block)
         if bias is not None:
             why = "the mode asks for it" if self.mode == "float32" else "a bias: few numbers, added to float sums"
             self._note(f"{name}.bias", bias, "float32", why)
@@ -55,20 +59,19 @@ class Weights:
         """Return what stands for no bias: nothing, but zeros where 8-bit products are about (XNNPACK wants them)."""
         return graph.constant(np.zeros(width, np.float32)) if self.mode == "dynamic" else None
 
-    def _matrix(self, graph: Subgraph, name: str, rows: np.ndarray) -> int:
+    def _matrix(self, graph: Subgraph, name: str, rows: np.ndarray, block: int | None) -> int:
         if self.mode == "float32":
             self._note(name, rows, "float32", "the mode asks for it")
-            return graph.constant(rows)
+            return _constant(graph, rows, None, block)
         if self.mode == "float16":
             self._note(name, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
             return self._widened(graph, graph.constant(rows.astype(np.float16)), rows.shape)
         stored, quantization = quantise(rows)
-        constant = graph.constant(stored, quantization)
         if self.mode == "dynamic":
             self._note(name, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
-            return constant
+            return graph.constant(stored, quantization)
         self._note(name, rows, "int8", "one scale for the matrix; widened once, when the file is loaded")
-        return self._widened(graph, constant, rows.shape)
+        return self._widened(graph, _constant(graph, stored, quantization, block), rows.shape)
 
     @staticmethod
     def _widened(graph: Subgraph, constant: int, shape: tuple[int, ...]) -> int:
@@ -85,3 +88,17 @@ def quantise(rows: np.ndarray) -> tuple[np.ndarray, Quantization]:
     scale = np.float32(largest / INT8_LIMIT if largest else 1.0)
     stored = np.clip(np.rint(rows / scale), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
     return stored, Quantization(np.array([scale], np.float32))
+
+
+def _constant(graph: Subgraph, rows: np.ndarray, quantization: Quantization | None, block: int | None) -> int:
+    """Add a constant matrix, without its blocks of zeros where leaving them out saves more than saying so costs."""
+    if block is None or rows.shape[1] % block:
+        return graph.constant(rows, quantization)
+    by_block = rows.reshape(len(rows), -1, block)
+    stored = np.any(by_block != 0, axis=2)  # (rows, blocks of a row)
+    starts = np.concatenate([[0], np.cumsum(stored.sum(1))])
+    saved = rows.itemsize * block * np.sum(~stored) - starts.size - starts[-1]
+    if saved < BLOCKS_COST or starts[-1] > np.iinfo(np.uint8).max:
+        return graph.constant(rows, quantization)
+    blocks = Blocks(block, starts.astype(np.uint8), np.nonzero(stored)[1].astype(np.uint8))
+    return graph.sparse(by_block[stored], rows.shape, blocks, quantization)
