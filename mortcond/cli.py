@@ -197,6 +197,50 @@ def preprocess(
     return room.preprocess(session, source, **options, out=out), room.render
 
 
+@command("prune")
+def prune(
+    session,
+    model: Annotated[Path | None, typer.Argument(help="A model directory; else the newest unpruned.")] = None,
+    quantile: Annotated[str, typer.Option(help="Share of channels to cut; or several: 0.1,0.5,0.9.")] = "0.5",
+    method: Annotated[str, typer.Option(help="mean, l2, taylor, fisher, correlation or random.")] = "mean",
+    scope: Annotated[str, typer.Option(help="Quantile of each layer, or global: of all layers together.")] = "layer",
+    schedule: Annotated[str, typer.Option(help="epoch, final, gradual or rewind.")] = "epoch",
+    after_epoch: Annotated[int, typer.Option(min=1, help="Prune the model as it was after this epoch.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs in all (the parent's).")] = None,
+    keep: Annotated[str | None, typer.Option(help="Channels to keep instead: 8 of each layer, or 8,4.")] = None,
+    axis: Annotated[str, typer.Option(help="units, hidden (neurons inside gates), or both.")] = "both",
+    steps: Annotated[int, typer.Option(min=1, help="Cuts of the gradual schedule.")] = 4,
+    distil: Annotated[bool, typer.Option("--distil", help="Learn from the parent's predictions as well.")] = False,
+    dataset: Annotated[Path | None, typer.Option(help="Data set the parent was trained on.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Name of the result.")] = None,
+):
+    """Cut the weakest channels out of a trained network, and train what is left."""
+    from mortcond.commands import prune as room
+
+    how = {"quantile": quantile, "method": method, "scope": scope, "schedule": schedule, "after_epoch": after_epoch}
+    how |= {"epochs": epochs, "keep": keep, "axis": axis, "steps": steps, "distil": distil}
+    return room.prune(session, model, **how, dataset=dataset, out=out), room.render
+
+
+@command("hlstm-convert")
+def hlstm_convert(
+    session,
+    model: Annotated[Path | None, typer.Argument(help="Directory of an lstm; without it, the newest.")] = None,
+    init: Annotated[str, typer.Option(help="Initial weights: scratch, or parent (as near as they allow).")] = "scratch",
+    distil: Annotated[bool, typer.Option("--distil", help="Learn from the parent's predictions as well.")] = False,
+    hidden_width: Annotated[int | None, typer.Option(min=1, help="Hidden neurons in each gate (as units).")] = None,
+    hidden_depth: Annotated[int, typer.Option(min=1, help="Hidden layers in each gate.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of training (the parent's).")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set the parent was trained on.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Name of the result.")] = None,
+):
+    """Put one hidden-layer LSTM in the place of a trained LSTM's layers, and train it."""
+    from mortcond.commands import hlstm_convert as room
+
+    how = {"init": init, "distil": distil, "hidden_width": hidden_width, "hidden_depth": hidden_depth}
+    return room.hlstm_convert(session, model, **how, epochs=epochs, dataset=dataset, out=out), room.render
+
+
 @command("bench")
 def bench(
     session,

@@ -1,0 +1,169 @@
+"""What prune, hlstm-convert and condense share: a trained parent with its data, and the child made of it.
+
+Comes in: a model directory and the data set it was trained on. Goes out: a child's model directory, with the lineage.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mortcond import dataset as datasets
+from mortcond.core.artifacts import sha256
+from mortcond.core.console import Console
+from mortcond.core.errors import InputError
+from mortcond.core.manifest import Manifest
+from mortcond.core.session import Session
+from mortcond.core.workspace import choose_model, dataset_path
+from mortcond.dataset import Dataset
+from mortcond.deploy import metadata as tflite_metadata
+from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, write_model
+from mortcond.measure.candidates import read_history
+from mortcond.models.network import Network
+
+TEACHER_WEIGHT = 0.5  # of the teacher's risks against the outcomes
+OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A trained model, its data, and how it was trained."""
+
+    path: Path
+    manifest: Manifest
+    network: Network
+    history: list[dict[str, Any]]
+    settings: Any  # models.training.TrainSettings
+    data: Dataset
+    dataset: Path
+    metadata: dict[str, Any] = field(default_factory=dict)  # what its model.tflite says of itself
+
+    def checkpoint(self, epoch: int) -> Network:
+        """Return the weights after an epoch.
+
+        Raises InputError where they were not kept, or where the layers had other sizes then (pruned gradually).
+        """
+        path = self.path / CHECKPOINTS / f"epoch-{epoch:03d}.npz"
+        if not path.is_file():
+            kept = sorted(int(file.stem[6:9]) for file in path.parent.glob("epoch-[0-9][0-9][0-9].npz"))
+            raise InputError(
+                f"{self.path} keeps no weights of epoch {epoch} (but of {', '.join(map(str, kept)) or 'none'}).",
+                "Name a kept epoch with --after-epoch, or prune the trained model with --schedule final.",
+            )
+        network = Network.load(path)
+        if _shapes(network) != _shapes(self.network):
+            raise InputError(
+                f"{self.path} had layers of other sizes after epoch {epoch}: it was pruned later than that.",
+                "Name a later epoch with --after-epoch, or prune the trained model with --schedule final.",
+            )
+        return network
+
+
+def read_parent(
+    session: Session, model: Path | None, dataset: Path | None, fits: Callable[[Manifest], bool], what: str
+) -> Parent:
+    """Read the model to work on, its training settings and its data.
+
+    Raises InputError where there is none that fits, or where the data are not those that it was trained on.
+    """
+    path, manifest = choose_model(session, model, fits, what)
+    source = _parents_dataset(session, path, manifest, dataset)
+    return load_parent(path, manifest, source, datasets.load(source))
+
+
+def load_parent(path: Path, manifest: Manifest, source: Path, data: Dataset) -> Parent:
+    """Read a parent whose data are read already."""
+    from mortcond.models.keras_network import load
+
+    network = load(path)
+    if network.features != len(data.feature_names):
+        raise InputError(
+            f"{path} reads {network.features} features, {source} has {len(data.feature_names)}.", "Name its own data."
+        )
+    history = [row | {"epoch": int(row["epoch"])} for row in read_history(path / HISTORY)]
+    embedded = tflite_metadata.read(path / TFLITE) or {}
+    shared = {name: value for name, value in embedded.items() if name not in OWN_METADATA}
+    return Parent(path, manifest, network, history, settings_of(manifest), data, source, shared)
+
+
+def settings_of(manifest: Manifest) -> Any:
+    """Return the training settings that a model's manifest records."""
+    from mortcond.models.training import TrainSettings
+
+    recorded = manifest.extra.get("settings") or {}
+    return TrainSettings(
+        **{entry.name: recorded[entry.name] for entry in fields(TrainSettings) if entry.name in recorded}
+    )
+
+
+def write_child(
+    session: Session,
+    target: Path,
+    parent: Parent,
+    network: Network,
+    history: list[dict[str, Any]],
+    checkpoints: Path,
+    *,
+    extra: dict[str, Any],
+) -> Manifest:
+    """Write the model directory of a child, and return its manifest."""
+    inputs = {
+        "dataset": {"path": str(parent.dataset), "sha256": parent.manifest.inputs["dataset"]["sha256"]},
+        "model": {"path": str(parent.path), "sha256": parent.manifest.sha256},
+    }
+    manifest = session.manifest(
+        "model",
+        target.name,
+        inputs,
+        arch=network.arch,
+        parameters=network.parameters,
+        quantization="float32",
+        parent={"name": parent.manifest.name, "kind": parent.manifest.kind, **inputs["model"]},
+        lineage=[*parent.manifest.lineage, parent.manifest.as_ancestor()],
+        metrics={**history[-1], "training_seconds": sum(row["seconds"] for row in history)},
+        extra=extra,
+    )
+    write_model(target, network, manifest, history, checkpoints, parent.metadata | {"parameters": network.parameters})
+    return manifest
+
+
+def train(session: Session, parent: Parent, network: Network, *, settings: Any, checkpoints: Path, **how: Any) -> Any:
+    """Train a child on the parent's data; see `models.training.fit`."""
+    from mortcond.models.training import fit
+
+    return fit(
+        network, parent.data, settings, seed=session.seed, console=session.console, checkpoints=checkpoints, **how
+    )
+
+
+def taught(settings: Any, parent: Parent, console: Console) -> tuple[Any, np.ndarray]:
+    """Return the settings with a teacher in them, and the parent's risks of the training stays, to learn from."""
+    from mortcond.condense.distil import soft_targets
+
+    return replace(settings, teacher_weight=TEACHER_WEIGHT), soft_targets(parent.network, parent.data.train.X, console)
+
+
+def auroc_line(metrics: dict[str, Any]) -> str:
+    """Return the AUROC on validation and test split in words."""
+    found = [(name, metrics.get(f"auroc_{name}")) for name in ("val", "test")]
+    return "AUROC " + ", ".join(
+        f"{value:.3f} ({name})" if value is not None else f"unknown ({name})" for name, value in found
+    )
+
+
+def _parents_dataset(session: Session, path: Path, manifest: Manifest, dataset: Path | None) -> Path:
+    recorded = manifest.inputs.get("dataset", {})
+    own = Path(recorded.get("path", ""))
+    source = own if dataset is None and own.is_file() else dataset_path(session, dataset)
+    if recorded.get("sha256") != sha256(source):
+        raise InputError(
+            f"{path} was trained on other data than {source}.",
+            "Name the data set it was trained on with --dataset, or train the model again.",
+        )
+    return source
+
+
+def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in network.arrays().items()}

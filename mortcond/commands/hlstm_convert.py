@@ -1,0 +1,136 @@
+"""hlstm-convert: one hidden-layer LSTM in the place of a trained LSTM's recurrent layers (paper, section II-F).
+
+Comes in: the model directory of an lstm and the data set it was trained on. Goes out: the model directory of an hlstm
+of the same width, trained under the parent's settings.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mortcond.commands.children import Parent, auroc_line, read_parent, taught, train, write_child
+from mortcond.condense.hlstm_convert import from_parent, from_scratch
+from mortcond.core.artifacts import refuse_existing
+from mortcond.core.errors import UsageError
+from mortcond.core.manifest import Manifest
+from mortcond.core.session import Session
+from mortcond.models.network import Network
+
+INITS = ("scratch", "parent")
+CONDENSING = ("prune", "hlstm-convert")
+
+
+def hlstm_convert(
+    session: Session,
+    model: Path | None = None,
+    *,
+    init: str = "scratch",
+    distil: bool = False,
+    hidden_width: int | None = None,
+    hidden_depth: int = 1,
+    epochs: int | None = None,
+    dataset: Path | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Convert a trained LSTM, pruned or not, and train the result.
+
+    Parameters
+    ----------
+    model
+        The model directory of an lstm; None: the newest of the workspace that is not condensed yet.
+    init
+        scratch: initial weights drawn anew (the paper); parent: the parent's where they fit, see
+        `condense.hlstm_convert`.
+    distil
+        Learn from the parent's predictions as well as from the outcomes.
+    hidden_width, hidden_depth
+        Neurons in each hidden layer of a gate (None: as many as units), and hidden layers.
+    epochs
+        None: as many as the parent was trained.
+    dataset
+        The data the parent was trained on; None: where its manifest says.
+    out
+        Name of the result.
+
+    Returns
+    -------
+    `path`, parameters, seconds an epoch and metrics, each beside the parent's.
+    """
+    if init not in INITS:
+        raise UsageError(f"--init {init} is unknown.", f"Use one of {', '.join(INITS)}.")
+    fits = _is_lstm if model is not None else _is_uncondensed
+    parent = read_parent(session, model, dataset, fits, "a trained lstm")
+    target = out or session.workspace / f"{parent.path.name}-hlstm"
+    refuse_existing(target, session.overwrite)
+    network = converted(parent, init, hidden_width, hidden_depth, session.seed)
+    return train_child(session, parent, network, target, distil=distil, epochs=epochs)
+
+
+def converted(parent: Parent, init: str, hidden_width: int | None, hidden_depth: int, seed: int) -> Network:
+    """Return the untrained child: its initial weights, or as near to the parent as the parent's weights allow."""
+    from mortcond.models.build import initial
+
+    units = parent.network.recurrent[-1].units
+    width = hidden_width or units
+    fresh = initial(parent.network, units, width, hidden_depth, seed)
+    if init == "scratch":
+        return from_scratch(parent.network, fresh)
+    return from_parent(parent.network, fresh, parent.data.train.X, seed)
+
+
+def train_child(
+    session: Session, parent: Parent, network: Network, target: Path, *, distil: bool, epochs: int | None
+) -> dict[str, Any]:
+    """Train the converted network as the parent was, and write it to `target`."""
+    settings, soft_targets = replace(parent.settings, epochs=epochs or parent.settings.epochs), None
+    if distil:
+        settings, soft_targets = taught(settings, parent, session.console)
+    with TemporaryDirectory(prefix="mortcond-") as folder:
+        how = {"settings": settings, "checkpoints": Path(folder), "soft_targets": soft_targets}
+        trained = train(session, parent, network, **how)
+        extra = {"settings": asdict(settings), "converted": describe(parent.network, network)}
+        arguments = (target, parent, trained.network, trained.history, Path(folder))
+        manifest = write_child(session, *arguments, extra=extra)
+    parents = {"parameters": parent.network.parameters, "metrics": parent.history[-1]}
+    parents |= {"seconds_per_epoch": _seconds_per_epoch(parent.history), "name": parent.manifest.name}
+    facts = {"path": str(target), "name": manifest.name, "arch": "hlstm", "parameters": manifest.parameters}
+    facts |= {"seconds_per_epoch": _seconds_per_epoch(trained.history), "metrics": manifest.metrics}
+    return facts | {"parent": parents}
+
+
+def describe(parent: Network, child: Network) -> dict[str, Any]:
+    """Return what took the place of what."""
+    layer = child.recurrent[0]
+    hidden = [[weights.shape[1] for weights in gate.hidden] for gate in layer.gates]
+    return {"lstm_units": [old.units for old in parent.recurrent], "hlstm_units": layer.units, "hidden": hidden}
+
+
+def _seconds_per_epoch(history: list[dict[str, Any]]) -> float:
+    return sum(row["seconds"] for row in history) / len(history)
+
+
+def _is_lstm(manifest: Manifest) -> bool:
+    return manifest.kind == "model" and manifest.arch == "lstm"
+
+
+def _is_uncondensed(manifest: Manifest) -> bool:
+    commands = [manifest.command, *(step.get("command") for step in manifest.lineage)]
+    return _is_lstm(manifest) and not set(commands) & set(CONDENSING)
+
+
+def render(result: dict[str, Any]) -> Iterator[Any]:
+    """Show the child beside its parent."""
+    from rich.table import Table
+
+    table = Table()
+    headings = ("Model", "Parameters", "Training, s an epoch", "AUROC val", "AUROC test")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "Model" else "right")
+    for row in (result["parent"], result):
+        scores = [row["metrics"].get(name) for name in ("auroc_val", "auroc_test")]
+        shown = ["-" if value is None else f"{value:.3f}" for value in scores]
+        table.add_row(row["name"], f"{row['parameters']:,}", f"{row['seconds_per_epoch']:.2f}", *shown)
+    yield table
+    yield f"{result['path']}: {result['parameters']:,} parameters, {auroc_line(result['metrics'])}"

@@ -1,0 +1,107 @@
+"""condense: the search for the smallest network that is good enough; its parts that need neither data nor training.
+
+Comes in: what the baseline is, and records of candidates. Goes out: recipes of candidates, the order to try them in,
+the front of the trade-off, and the choice.
+
+A file's size and speed depend on the shapes of its weights alone, so both are known before a single epoch: what breaks
+a limit is never trained, and what is left is tried from the smallest up, so that the first that is good enough is the
+answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Record = dict[str, Any]
+MODES = ("int8", "dynamic", "float16", "float32")
+QUANTILES = (0.25, 0.5, 0.75)
+UNITS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "linear": ((),),
+    "dnn": ((16,), (32, 16), (64, 32, 16), (128, 64, 32)),
+    "hlstm": ((4,), (8,), (16,)),
+    "lstm": ((4,), (8,), (16,), (8, 8), (16, 16)),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one candidate network comes about."""
+
+    origin: str  # new: from scratch; pruned: cut from the baseline; converted: a hidden-layer LSTM made of it
+    arch: str
+    units: tuple[int, ...] = ()  # of the layers of a new one
+    quantile: float | None = None  # of the baseline's channels, cut before anything else
+    distil: bool = False  # learns from the baseline's risks as well
+
+    @property
+    def name(self) -> str:
+        """What it is, such as lstm16x16, lstm-pruned50, hlstm8-distil or lstm-pruned50-hlstm."""
+        cut = f"-pruned{round(100 * self.quantile)}" if self.quantile is not None else ""
+        start = {"new": self.arch + "x".join(map(str, self.units)), "pruned": self.arch, "converted": "lstm"}
+        end = "-hlstm" if self.origin == "converted" else ""
+        return start[self.origin] + cut + end + ("-distil" if self.distil else "")
+
+    def to_dict(self) -> Record:
+        return asdict(self) | {"name": self.name}
+
+
+def recipes(baseline_arch: str, archs: Sequence[str]) -> list[Recipe]:
+    """Return every candidate network: new ones of many widths, and what the baseline can be made into.
+
+    Parameters
+    ----------
+    baseline_arch
+        lstm, hlstm, dnn or linear.
+    archs
+        The architectures to consider.
+    """
+    found = [Recipe("new", arch, units) for arch in archs for units in UNITS[arch]]
+    found += [Recipe("new", arch, units, distil=True) for arch in archs if arch != "linear" for units in UNITS[arch]]
+    if baseline_arch in archs and baseline_arch != "linear":
+        found += [Recipe("pruned", baseline_arch, (), share, taught) for share in QUANTILES for taught in (False, True)]
+    if baseline_arch == "lstm" and "hlstm" in archs:
+        found += [Recipe("converted", "hlstm", (), share, True) for share in (None, *QUANTILES)]
+    return found
+
+
+def within(record: Record, max_bytes: int | None, max_latency_us: float | None) -> bool:
+    """Say whether a file meets the limits; an unknown latency meets any."""
+    small = max_bytes is None or record["bytes"] <= max_bytes
+    fast = max_latency_us is None or record.get("latency_us") is None or record["latency_us"] <= max_latency_us
+    return small and fast
+
+
+def smallest_first(records: Sequence[Record]) -> list[str]:
+    """Return the names of the networks, from the one with the smallest file up (at equal sizes the faster first)."""
+    cost: dict[str, tuple[float, float]] = {}
+    for record in records:
+        own = (record["bytes"], record.get("latency_us") or 0.0)
+        cost[record["network"]] = min(own, cost.get(record["network"], own))
+    return sorted(cost, key=lambda name: (*cost[name], name))
+
+
+def chosen(records: Sequence[Record]) -> Record | None:
+    """Return the smallest file that is not inferior to the baseline; None where there is none (yet)."""
+    good = [record for record in records if record.get("noninferior")]
+    return min(good, key=lambda record: (record["bytes"], -record["auroc"]), default=None)
+
+
+def nearest(records: Sequence[Record]) -> Record | None:
+    """Return the file that came nearest to being not inferior: the one whose interval reaches down least."""
+    compared = [record for record in records if record.get("low") is not None]
+    return max(compared, key=lambda record: (record["low"], -record["bytes"]), default=None)
+
+
+def may_still_win(records: Sequence[Record], best: Record | None) -> bool:
+    """Say whether a file of `records`, not tried yet, is smaller than the best one found."""
+    return any(best is None or record["bytes"] < best["bytes"] for record in records)
+
+
+def front(records: Sequence[Record]) -> set[str]:
+    """Return the names of the files that no other one beats: none as small has a higher AUROC."""
+    names, highest = set(), float("-inf")
+    for record in sorted(records, key=lambda record: (record["bytes"], -record["auroc"])):
+        if record["auroc"] > highest:
+            names.add(record["name"])
+            highest = record["auroc"]
+    return names
