@@ -6,7 +6,7 @@ Comes in: the records of the models and of the stays. Goes out: sentences.
 from collections.abc import Iterator
 from typing import Any
 
-from mortcond.measure.tables import PAPER_NOTE
+from mortcond.measure.tables import PAPER_NOTE, signed
 
 QUESTION = "Can a mortality model be made small and fast without losing accuracy?"
 LARGE_NOISE = 0.05  # of the time: beyond it, small differences between models are not to be read
@@ -39,8 +39,8 @@ def _sentence(chosen: dict[str, Any], baseline: dict[str, Any], dataset: dict[st
     gained += f" and {_times(before, after, 'faster', 'slower')} than {baseline['label']}"
     low, high = compared["ci95"]
     change = f"its AUROC on {dataset['n']:,} stays ({dataset['events']:,} deaths) is {chosen['auroc']['value']:.3f}"
-    change += f" against {baseline['auroc']['value']:.3f}, a difference of {compared['value']:+.3f}"
-    change += f" (95 % interval {low:+.3f} to {high:+.3f})"
+    change += f" against {baseline['auroc']['value']:.3f}, a difference of {signed(compared['value'])}"
+    change += f" (95 % interval {signed(low)} to {signed(high)})"
     return f"{begin}: {gained}; {change}: {_verdict(compared)}."
 
 

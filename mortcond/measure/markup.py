@@ -12,12 +12,15 @@ NONE = "–"
 
 def text(value: Any) -> str:
     """Return a value as escaped text; a dash for None; a true minus sign before numbers."""
-    return NONE if value is None else escape(str(value)).replace(" -", " −")
+    return NONE if value is None else escape(str(value)).replace(" -", " −").replace("95 %", "95\u00a0%")
 
 
 def number(value: float | None, form: str = ",.0f") -> str:
     """Return a number in the given form with a true minus sign, a dash for None."""
-    return NONE if value is None else format(value, form).replace("-", "−")
+    if value is None:
+        return NONE
+    written = format(value, form)
+    return written.lstrip("+-") if not float(written.replace(",", "")) else written.replace("-", "−")
 
 
 def paragraph(value: str, kind: str = "") -> str:
@@ -81,7 +84,7 @@ def figure(plots: Path, name: str, title: str, caption: str) -> str:
     if not path.is_file():
         return ""
     drawing = inline(path.read_text(encoding="utf-8"), name, title)
-    words = f"<b>{text(title)}</b> <span>{text(caption)} Its figures: plots/{name}.csv.</span>"
+    words = f"<b>{text(title)}</b> <span>{text(caption)} Data: plots/{name}.csv.</span>"
     return f"<figure><figcaption>{words}</figcaption>{drawing}</figure>"
 
 

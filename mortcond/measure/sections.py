@@ -39,12 +39,13 @@ def cards(result: Record) -> str:
         ("AUROC", number(chosen["auroc"]["value"], ".3f"), number(baseline["auroc"]["value"], ".3f")),
         ("Largest change of a risk", number(chosen["max_abs_dp"], ".3f"), None),
     )
-    cells = (
-        f'<div><dt>{text(name)}</dt><dd class="figure">{text(value)}</dd><dd class="beside">{_beside(was, chosen, baseline)}'
-        "</dd></div>"
-        for name, value, was in entries
-    )
+    cells = (_card(name, value, _beside(was, chosen, baseline)) for name, value, was in entries)
     return f'<dl class="cards">{"".join(cells)}</dl>'
+
+
+def _card(name: str, value: str, beside: str) -> str:
+    shown = f'<dd class="figure">{text(value)}</dd><dd class="beside">{beside}</dd>'
+    return f"<div><dt>{text(name)}</dt>{shown}</div>"
 
 
 def _beside(was: str | None, chosen: Record, baseline: Record) -> str:
@@ -83,14 +84,12 @@ def comparisons(result: Record, plots: Path) -> str:
     rows = [(_chosen(result, r), _comparison_cells(r)) for r in result["models"] if _compared(r)]
     if not rows:
         return ""
-    words = (
-        f"Differences of AUROC on the same stays, with 95 % intervals; the loss that would be accepted is {margin:g}. "
-    )
+    words = f"Differences of AUROC on the same stays, with 95 % intervals. A loss of {margin:g} would be accepted. "
     words += "Not inferior: the whole interval lies above that loss. Inferior: the whole of it lies below. "
-    words += "Otherwise these stays cannot tell, and the last column says how many would."
-    headings = ["Model", "Against its parent", "Verdict", "Against the uncondensed model", "Verdict"]
-    headings += ["Against linear", "Largest change of a risk", "Stays crossing the threshold", "Stays needed"]
-    return paragraph(words, "lead") + table(headings, rows, textual=(2, 4))
+    words += "Otherwise these stays cannot tell, and the last column says how many would show that nothing was lost."
+    headings = ["Model", "Against its parent", "Against the uncondensed model", "Against linear"]
+    headings += ["Largest change of a risk", "Stays crossing the threshold", "Stays needed"]
+    return paragraph(words, "lead") + table(headings, rows, textual=(1, 2, 3))
 
 
 def _compared(record: Record) -> bool:
@@ -103,16 +102,17 @@ def _comparison_cells(record: Record) -> list[str]:
     crossing = "–"
     if change:
         crossing = f"{change['crossing']:,} <span class='ci'>at {number(change['threshold'], '.2f')}</span>"
-    cells = [text(record["label"]), _difference(parent), verdict(parent), _difference(baseline), verdict(baseline)]
-    cells += [_difference(floor, named=False), number(record["max_abs_dp"], ".3f"), crossing]
+    same = parent and baseline and parent["vs"] == baseline["vs"]
+    cells = [text(record["label"]), _difference(parent), "the same" if same else _difference(baseline)]
+    cells += [_difference(floor), number(record["max_abs_dp"], ".3f"), crossing]
     return [*cells, number((parent or {}).get("stays_needed"))]
 
 
-def _difference(compared: Record | None, named: bool = True) -> str:
+def _difference(compared: Record | None) -> str:
     if compared is None:
         return "–"
-    name = f"<span class='ci'>{text(compared['vs'])}</span> " if named else ""
-    return name + estimate(compared["value"], compared["ci95"], "+.3f")
+    words = f"{verdict(compared)} <span class='ci'>to {text(compared['vs'])}</span>"
+    return f"{estimate(compared['value'], compared['ci95'], '+.3f')}<small>{words}</small>"
 
 
 def tradeoffs(result: Record, plots: Path) -> str:
@@ -138,51 +138,57 @@ def bars(result: Record, plots: Path) -> str:
 
 
 def learning(result: Record, plots: Path) -> str:
-    """Return the paper's Fig. 3, measured."""
+    """Return the paper's Fig. 3, measured, and the decision curves with what decisions at the threshold come to."""
     words = "The paper's Fig. 3, measured: AUROC on the test split after each epoch. It was looked at, not chosen by."
-    return plot_grid(plots, [("fig3_learning_curves", "Test AUROC by epoch", words)])
+    benefit = (
+        "Net benefit of acting on stays above a risk threshold: true alarms per stay, less false alarms weighed by "
+    )
+    benefit += (
+        "the threshold's odds. A model is of use where it lies above the dashed line (act on all) and above zero "
+    )
+    benefit += "(act on none)."
+    shown = (
+        ("fig3_learning_curves", "Test AUROC by epoch", words),
+        ("decision", "Is it useful for decisions?", benefit),
+    )
+    headings = ["Model", "Threshold", "Sensitivity", "Specificity", "Positive predictive value"]
+    headings += ["Negative predictive value"]
+    rows = [(_chosen(result, r), _threshold_cells(r)) for r in result["models"]]
+    return plot_grid(plots, shown) + table(headings, rows)
+
+
+def _threshold_cells(record: Record) -> list[str]:
+    names = ("value", "sensitivity", "specificity", "ppv", "npv")
+    return [text(record["label"]), *(number(record["threshold"][name], ".2f") for name in names)]
 
 
 def calibration(result: Record, plots: Path) -> str:
-    """Return calibration curves and the scores of the risks as probabilities."""
+    """Return calibration curves, the risks by outcome, and the scores of the risks as probabilities."""
     words = "On the dashed line a risk means what it says: of the stays given 20 %, 20 % end in death. "
     words += "Points hold equal numbers of stays, with 95 % intervals."
-    grid = plot_grid(plots, [("calibration", "Deaths against predicted risk", words)])
+    apart = "Upwards, hollow: stays that survived; downwards, filled: stays that ended in death; each as shares of "
+    apart += "their own group. The further apart the two, the better."
+    shown = (
+        ("calibration", "Deaths against predicted risk", words),
+        ("risk_histograms", "Predicted risk by outcome", apart),
+    )
     bins = result["models"][0]["calibration"]["ece_bins"]
     prevalence = number(result["dataset"]["prevalence"], ".3f")
-    headings = ["Model", "Slope [95 % interval]", "Intercept [95 % interval]", f"ECE, {bins} bins", "Brier score"]
+    headings = ["Model", "Slope [95 % interval]", "Intercept [95 % interval]", "Brier score", f"ECE, {bins} bins"]
     headings += [f"Average precision (prevalence {prevalence})"]
-    headings += ["Threshold", "Sensitivity", "Specificity", "PPV"]
     rows = [(_chosen(result, r), _calibration_cells(r)) for r in result["models"]]
     note = "Slope 1 and intercept 0 are right; a slope below 1 means risks that are too extreme, an intercept below 0 "
     note += "risks that are too high on average. Brier score: mean squared error, less is better. ECE: mean distance "
-    note += "from the dashed line. Sensitivity, specificity and positive predictive value are those at the threshold."
-    return grid + table(headings, rows) + paragraph(note, "lead")
+    note += "from the dashed line."
+    return plot_grid(plots, shown) + table(headings, rows) + paragraph(note, "lead")
 
 
 def _calibration_cells(record: Record) -> list[str]:
-    own, at = record["calibration"], record["threshold"]
+    own = record["calibration"]
     cells = [text(record["label"]), estimate(own["slope"], own["slope_ci95"], ".2f")]
-    cells += [estimate(own["intercept"], own["intercept_ci95"], ".2f"), number(own["ece"], ".3f")]
-    cells += [estimate(record["brier"], record["brier_ci95"]), estimate(record["auprc"], record["auprc_ci95"])]
-    return cells + [number(at[name], ".2f") for name in ("value", "sensitivity", "specificity", "ppv")]
-
-
-def decision(result: Record, plots: Path) -> str:
-    """Return the decision curves."""
-    words = "Net benefit of acting on stays above a risk threshold: true alarms per stay, less false alarms weighed by "
-    words += "the threshold's odds. Higher is better; a model is of use where it lies above both the dashed line "
-    words += "(act on all) and zero (act on none)."
-    return plot_grid(plots, [("decision", "Decision curves", words)])
-
-
-def histograms(result: Record, plots: Path) -> str:
-    """Return the risks by outcome."""
-    words = (
-        "Upwards, hollow: stays that survived; downwards, filled: stays that ended in death; each as shares of their "
-    )
-    words += "own group. The further apart the two, the better."
-    return plot_grid(plots, [("risk_histograms", "Predicted risk by outcome", words)])
+    cells += [estimate(own["intercept"], own["intercept_ci95"], ".2f")]
+    cells += [estimate(record["brier"], record["brier_ci95"]), number(own["ece"], ".3f")]
+    return [*cells, estimate(record["auprc"], record["auprc_ci95"])]
 
 
 def subgroups(result: Record, plots: Path) -> str:

@@ -87,12 +87,17 @@ def with_interval(value: float | None, ci95: list[float] | None) -> str:
     return f"{value:.3f}" + (f" [{ci95[0]:.3f}, {ci95[1]:.3f}]" if ci95 else "")
 
 
+def signed(value: float) -> str:
+    """Return a difference with its sign, none where it rounds to nothing."""
+    return f"{value:+.3f}" if abs(value) >= 0.0005 else "0.000"
+
+
 def difference(compared: Record | None) -> str:
     """Return a signed difference with its interval, without leading zeros that say nothing."""
     if compared is None or compared["value"] is None:
         return NONE
     ci95 = compared["ci95"]
-    return f"{compared['value']:+.3f}" + (f" [{ci95[0]:+.3f}, {ci95[1]:+.3f}]" if ci95 else "")
+    return signed(compared["value"]) + (f" [{signed(ci95[0])}, {signed(ci95[1])}]" if ci95 else "")
 
 
 def verdict(compared: Record | None) -> str:
