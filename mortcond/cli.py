@@ -291,6 +291,22 @@ def run(
     return room.run(session, source, **options), room.render
 
 
+@command("synth")
+def synth(
+    session,
+    stays: Annotated[int, typer.Option(min=1, help="ICU stays to make up; about half of them qualify.")] = 1000,
+    format: Annotated[str, typer.Option(help="csv, csv.gz or parquet.")] = "csv",
+    events_per_stay: Annotated[int, typer.Option(min=1, help="Chart rows a stay, about; MIMIC-III: 5400.")] = 400,
+    hours: Annotated[int, typer.Option(min=1, help="Charts end so many hours after admission.")] = 720,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write; default: hospital.")] = None,
+):
+    """Write a synthetic hospital in the form of MIMIC-III tables; no patient is in it."""
+    from mortcond.commands import synth as room
+
+    how = {"format": format, "events_per_stay": events_per_stay, "hours": hours}
+    return room.synth(session, stays, **how, out=out), room.render
+
+
 def main() -> None:
     """Run the command line; an unexpected error is a bug: one line with what to report, the traceback with -v."""
     try:
