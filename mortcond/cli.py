@@ -274,6 +274,50 @@ def bench(
     return room.bench(session, artifacts, out=out, **asked, **plan, **limits), room.render
 
 
+@command("quantize")
+def quantize(
+    session,
+    model: Annotated[Path | None, typer.Argument(help="A model directory; without it, the newest.")] = None,
+    mode: Annotated[str, typer.Option(help="int8, dynamic, float16 or float32.")] = "int8",
+    tolerance: Annotated[float | None, typer.Option(min=0, help="Largest change of a risk; else by mode.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Data set the model was trained on.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.")] = None,
+):
+    """Write a model as one .tflite file of 8, 16 or 32 bits, checked against its parent."""
+    from mortcond.commands import quantize as room
+
+    return room.quantize(session, model, mode=mode, tolerance=tolerance, dataset=dataset, out=out), room.render
+
+
+@command("predict")
+def predict(
+    session,
+    model: Annotated[Path, typer.Argument(help="A .tflite file, or a model directory.")],
+    data: Annotated[Path, typer.Argument(help="A dataset.npz, or raw records.")],
+    split: Annotated[str, typer.Option(help="Split of a data set: train, val, test or all.")] = "test",
+    format: Annotated[str, typer.Option(help="csv, or jsonl: a JSON object a line.")] = "csv",
+    records: Annotated[str | None, typer.Option(help="Form of raw records; told by their files.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the interpreter.")] = 1,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; without it, stdout.")] = None,
+):
+    """Predict the risk of each stay, without TensorFlow."""
+    from mortcond.commands import predict as room
+
+    how = {"split": split, "format": format, "records": records, "threads": threads}
+    return room.predict(session, model, data, **how, out=out), room.render
+
+
+@command("inspect")
+def inspect_artifact(
+    session,
+    artifact: Annotated[Path, typer.Argument(help="A data set, a model directory, a .tflite file or a bench folder.")],
+):
+    """Say what an artifact is, how it was made, and whether it is as it was written."""
+    from mortcond.commands import inspect as room
+
+    return room.inspect(session, artifact), room.render
+
+
 @command("run")
 def run(
     session,

@@ -64,7 +64,8 @@ def write_model(
 def tflite_bytes(network: Network, manifest: Manifest, metadata: dict[str, Any]) -> bytes:
     """Return the float32 `.tflite` file of a network, with its metadata."""
     converted = build(network, "float32")
-    return tflite_metadata.attach(converted.bytes, metadata | {"manifest": manifest, "tensors": converted.tensors})
+    facts = {"manifest": manifest, "parameters": network.parameters, "tensors": converted.tensors}
+    return tflite_metadata.attach(converted.bytes, tflite_metadata.described(metadata) | facts)
 
 
 def _write_history(path: Path, history: list[dict[str, Any]]) -> None:

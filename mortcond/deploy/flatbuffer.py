@@ -1,7 +1,7 @@
-"""Reading the flatbuffer that a `.tflite` file is, with every offset checked before it is followed. Standard library only.
+"""Reading the flatbuffer that a `.tflite` file is, with every offset checked before it is followed.
 
 Comes in: bytes from anywhere. Goes out: the parts of the model that the other modules need, or Malformed where an
-offset leaves the file, a vector is longer than the rest of the file, or an index names nothing.
+offset leaves the file, a vector is longer than the rest of the file, or an index names nothing. Standard library only.
 """
 
 import struct

@@ -42,7 +42,9 @@ def build(network: Network, weights: Weights) -> Graph:
     stays = main.input("float32", (-1, network.hours, network.features))
     wavefront = _is_wavefront(network)
     prepared = (_prepare_wavefront if wavefront else _prepare)(main, network, stays, weights)
-    units = [sum(layer.units for layer in network.recurrent)] if wavefront else [l.units for l in network.recurrent]
+    units = (
+        [sum(layer.units for layer in network.recurrent)] if wavefront else [layer.units for layer in network.recurrent]
+    )
     states = _initial_states(main, prepared, units)
     results = _loop(main, condition, body, network.hours + wavefront, prepared, states, units)
     if wavefront:
@@ -94,7 +96,7 @@ def _project(main: Subgraph, layer: LSTMLayer | HiddenLSTMLayer, stays: int, wei
 
 
 def _prepare_wavefront(main: Subgraph, network: Network, stays: int, weights: Weights) -> Prepared:
-    """As `_prepare`, for one hour more and the joint width: layer 2 starts an hour later, and adds its own in the loop."""
+    """As `_prepare`, for the joint width and one hour more: layer 2 starts an hour later."""
     hours, (first, second) = network.hours, (layer.units for layer in network.recurrent)
     counts, order = _skipped_first(main, stays, hours)
     projected = ops.gather(main, _project(main, network.recurrent[0], stays, weights), order, 1, batch_dims=1)

@@ -1,0 +1,171 @@
+"""quantize: a trained network as one `.tflite` file, in 32, 16 or 8 bits, checked before it gets its name.
+
+Comes in: a model directory and the data set it was trained on. Goes out: `NAME-MODE.tflite`, with everything in its
+metadata that predicting from raw records takes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mortcond import dataset as datasets
+from mortcond.core.artifacts import atomic_file, refuse_existing, sha256
+from mortcond.core.errors import InputError, LimitError, UsageError
+from mortcond.core.manifest import Manifest
+from mortcond.core.session import Session
+from mortcond.core.workspace import choose_model, dataset_path
+from mortcond.dataset import Dataset
+from mortcond.deploy import metadata
+from mortcond.deploy.check import compare
+from mortcond.deploy.directory import TFLITE
+from mortcond.deploy.tflite import build
+from mortcond.deploy.weights import MODES
+
+TOLERANCE = {"float32": 1e-5, "float16": 0.01, "dynamic": 0.05, "int8": 0.05}  # of the probability, by mode
+WHAT = "a trained model directory"
+
+
+def quantize(
+    session: Session,
+    model: Path | None = None,
+    *,
+    mode: str = "int8",
+    tolerance: float | None = None,
+    dataset: Path | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Write a model as a `.tflite` file.
+
+    Parameters
+    ----------
+    model
+        A model directory; None: the newest of the workspace.
+    mode
+        float32, float16, dynamic (int8 weights, multiplied in 8 bits) or int8 (int8 weights, float sums).
+    tolerance
+        The largest difference of a probability to the parent's, on the validation stays; None: by mode, see TOLERANCE.
+    dataset
+        The data set that the model was trained on; None: where its manifest says it is, else the workspace's.
+    out
+        The file to write; None: NAME-MODE.tflite in the workspace.
+
+    Returns
+    -------
+    path, size_bytes, mode, parameters, check (see `deploy.check.compare`) and tensors.
+
+    Raises
+    ------
+    LimitError
+        The file differs from its parent by more than the tolerance; it is not written.
+    """
+    if mode not in MODES:
+        raise UsageError(f"There is no mode {mode!r}.", f"Choose of {', '.join(MODES)}.")
+    if model is not None and model.is_file():
+        raise InputError(f"{model} is a file; quantize needs {WHAT}.", "Name the directory that the file came from.")
+    path, manifest = choose_model(session, model, lambda found: found.kind == "model", WHAT)
+    target = out or session.workspace / f"{path.name}-{mode}.tflite"
+    refuse_existing(target, session.overwrite)
+    source = _own_dataset(session, path, manifest, dataset)
+    data = datasets.load(source, splits=("train", "val") if mode == "int8" else ("val",))
+    return _write(session, target, path, manifest, source, data, mode, tolerance)
+
+
+def _own_dataset(session: Session, path: Path, manifest: Manifest, dataset: Path | None) -> Path:
+    recorded = manifest.inputs.get("dataset", {})
+    own = Path(recorded.get("path", ""))
+    source = own if dataset is None and own.is_file() else dataset_path(session, dataset)
+    if recorded.get("sha256") != sha256(source):
+        raise InputError(
+            f"{path} was trained on other data than {source}.",
+            "Name the data set it was trained on with --dataset, or train the model again.",
+        )
+    return source
+
+
+def _write(
+    session: Session,
+    target: Path,
+    path: Path,
+    manifest: Manifest,
+    source: Path,
+    data: Dataset,
+    mode: str,
+    tolerance: float | None,
+) -> dict[str, Any]:
+    from mortcond.models.keras_network import load
+
+    with session.console.progress(f"Quantising {path.name} ({mode})", total=3) as bar:
+        network = load(path)
+        bar.advance(note="written")
+        converted = build(network, mode, data.train.X if data.train is not None else None)
+        allowed = TOLERANCE[mode] if tolerance is None else tolerance
+        facts = _metadata(path, data) | {"parameters": network.parameters, "tensors": converted.tensors}
+        with atomic_file(target) as partial:
+            partial.write_bytes(converted.bytes)
+            bar.advance(note="checked")
+            check = compare(partial, network, data.val.X, data.val.y) | {"split": "val", "tolerance": allowed}
+            _refuse_beyond(path, mode, check)
+            record = _manifest(session, target, path, manifest, source, mode, check)
+            partial.write_bytes(metadata.attach(converted.bytes, facts | {"manifest": record}))
+            size = partial.stat().st_size
+        bar.advance()
+    result = {"path": str(target), "model": str(path), "mode": mode, "size_bytes": size}
+    return result | {"parameters": network.parameters, "check": check, "tensors": converted.tensors}
+
+
+def _metadata(path: Path, data: Dataset) -> dict[str, Any]:
+    """Return what the parent's own `.tflite` says of its inputs and use, else what the data set does."""
+    tflite = path / TFLITE
+    parents = (metadata.read(tflite) if tflite.is_file() else None) or {}
+    inputs = data.meta.get("inputs")
+    prevalence = {"inputs": inputs, "prevalence": data.meta.get("prevalence")} if inputs else {}
+    return metadata.described(prevalence | parents)
+
+
+def _refuse_beyond(path: Path, mode: str, check: dict[str, Any]) -> None:
+    if check["max_abs_dp"] > check["tolerance"]:
+        raise LimitError(
+            f"{path} as {mode} differs from its parent by up to {check['max_abs_dp']:.2g} in probability (mean "
+            f"{check['mean_abs_dp']:.2g}, AUROC {_signed(check['delta_auroc'])}) on {check['stays']} validation stays; "
+            f"{check['tolerance']:g} is allowed. Nothing was written.",
+            "Choose a finer --mode, or allow more with --tolerance.",
+        )
+
+
+def _manifest(
+    session: Session, target: Path, path: Path, parent: Manifest, source: Path, mode: str, check: dict[str, Any]
+) -> Manifest:
+    model = {"path": str(path), "sha256": parent.sha256}
+    data = {"path": str(source), "sha256": parent.inputs["dataset"]["sha256"]}
+    return session.manifest(
+        "tflite",
+        target.stem,
+        {"dataset": data, "model": model},
+        arch=parent.arch,
+        parameters=parent.parameters,
+        quantization=mode,
+        parent={"name": parent.name, "kind": parent.kind, **model},
+        lineage=[*parent.lineage, parent.as_ancestor()],
+        metrics=parent.metrics,
+        extra={"check": check},
+    )
+
+
+def _signed(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:+.4f}"
+
+
+def render(result: dict[str, Any]) -> Iterator[Any]:
+    """Yield the result as text and a table per tensor."""
+    from rich.table import Table
+
+    check = result["check"]
+    yield f"{result['path']}: {result['size_bytes']:,} bytes, {result['parameters']:,} parameters, {result['mode']}"
+    yield (
+        f"Against {result['model']} on {check['stays']} validation stays: largest difference "
+        f"{check['max_abs_dp']:.2g}, mean {check['mean_abs_dp']:.2g}, AUROC {_signed(check['delta_auroc'])}"
+    )
+    table = Table("tensor", "shape", "stored as", "why", box=None, pad_edge=False)
+    for tensor in result["tensors"]:
+        table.add_row(tensor["name"], " x ".join(map(str, tensor["shape"])), tensor["dtype"], tensor["why"])
+    yield table

@@ -1,0 +1,85 @@
+"""The check of a `.tflite` file against the network it was made of, before the file gets its name.
+
+Comes in: the file, the network's risks and held stays. Goes out: how far the file's risks are from the network's. The
+file is run in a process of its own, so that one that crashes the interpreter is a message and not the end of the work.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mortcond.core.errors import InputError
+from mortcond.models.network import Network
+
+PREDICT = """
+import sys
+import numpy as np
+from pathlib import Path
+from mortcond.deploy.runtime import Predictor
+np.save(sys.argv[3], Predictor(Path(sys.argv[1])).predict(np.load(sys.argv[2])))
+"""
+
+
+def compare(path: Path, parent: Network | np.ndarray, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """Return how a file's risks differ from its parent's on the same stays.
+
+    Parameters
+    ----------
+    path
+        A `.tflite` file.
+    parent
+        The network that it was made of, or that network's risks, (stays,).
+    x
+        (stays, hours, features), scaled.
+    y
+        (stays,), 1 for a death.
+
+    Returns
+    -------
+    max_abs_dp and mean_abs_dp: the largest and the mean difference of probability; auroc, auroc_parent and delta_auroc
+    (file - parent), None where all stays have the same outcome; stays.
+    """
+    expected = parent.predict(x) if isinstance(parent, Network) else np.asarray(parent)
+    risk = predict_apart(path, x)
+    if not np.isfinite(risk).all():
+        raise InputError(f"{path} predicts values that are no numbers.", "Use another --mode, and report this file.")
+    difference = np.abs(risk - expected)
+    scores = auroc(y, risk), auroc(y, expected)
+    return {
+        "max_abs_dp": float(difference.max(initial=0)),
+        "mean_abs_dp": float(difference.mean()) if len(difference) else 0.0,
+        "auroc": scores[0],
+        "auroc_parent": scores[1],
+        "delta_auroc": None if None in scores else scores[0] - scores[1],
+        "stays": len(y),
+    }
+
+
+def predict_apart(path: Path, x: np.ndarray) -> np.ndarray:
+    """Return the risks that a file predicts for x, (stays,), from a fresh process.
+
+    Raises InputError where that process fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="mortcond-") as scratch:
+        stays, risks = Path(scratch) / "x.npy", Path(scratch) / "risk.npy"
+        np.save(stays, x)
+        command = [sys.executable, "-c", PREDICT, str(path), str(stays), str(risks)]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+            raise InputError(f"{path} cannot be run (exit code {result.returncode}: {last}).", "Use another --mode.")
+        return np.load(risks)
+
+
+def auroc(y: np.ndarray, risk: np.ndarray) -> float | None:
+    """Return the area under the ROC curve (Mann and Whitney), equal risks counting half; None without both outcomes."""
+    died, total = int(np.sum(y)), len(y)
+    if died in (0, total):
+        return None
+    _, place, count = np.unique(risk, return_inverse=True, return_counts=True)
+    mean_rank = np.cumsum(count) - (count - 1) / 2  # of each group of equal risks
+    return float((mean_rank[place][y == 1].sum() - died * (died + 1) / 2) / (died * (total - died)))
