@@ -12,11 +12,13 @@ from mortcond.variables.table import Variable
 
 NUMBER = re.compile(r"\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?\s*", re.ASCII)
 DIGITS = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+", re.ASCII)
+LIMIT = re.compile(r"^\s*([<>]=?|LESS THAN|GREATER THAN)", re.IGNORECASE)
 TWO_PRESSURES = re.compile(r"([0-9]+)/([0-9]+)", re.ASCII)
 FAHRENHEIT_FROM = 79
 KILOGRAMS_PER_POUND = 0.453592
 OUNCES_PER_POUND = 16
 CENTIMETRES_PER_INCH = 2.54
+TALLEST_METRES = 3
 
 
 def clean(variable: Variable, text: str, unit: str = "") -> float | None:
@@ -150,7 +152,16 @@ def _benchmark_height(text: str, unit: str) -> float:
 
 def _centimetres(text: str, unit: str) -> float | None:
     value = number(text)
-    return value * CENTIMETRES_PER_INCH if value is not None and "in" in unit else value
+    if value is None:
+        return None
+    value = value * CENTIMETRES_PER_INCH if "in" in unit else value
+    if value <= TALLEST_METRES:
+        return value * 100
+    return value / CENTIMETRES_PER_INCH if value > 100 * TALLEST_METRES else value
+
+
+def _limit(text: str, unit: str) -> float | None:
+    return number(LIMIT.sub("", text))
 
 
 _NUMBERS: dict[str, Callable[[str, str], float | None]] = {
@@ -170,5 +181,6 @@ _NUMBERS: dict[str, Callable[[str, str], float | None]] = {
     "celsius": _celsius(number),
     "kilograms": _kilograms(number),
     "centimetres": _centimetres,
+    "limit": _limit,
     "gcs_total": number,
 }
