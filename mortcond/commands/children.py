@@ -3,7 +3,7 @@
 Comes in: a model directory and the data set it was trained on. Goes out: a child's model directory, with the lineage.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from mortcond.dataset import Dataset
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, write_model
 from mortcond.measure.candidates import read_history
+from mortcond.measure.scores import auroc
 from mortcond.models.network import Network
+from mortcond.models.settings import TrainSettings
 
 TEACHER_WEIGHT = 0.5  # of the teacher's risks against the outcomes
 OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
@@ -35,7 +37,7 @@ class Parent:
     manifest: Manifest
     network: Network
     history: list[dict[str, Any]]
-    settings: Any  # models.training.TrainSettings
+    settings: TrainSettings
     data: Dataset
     dataset: Path
     metadata: dict[str, Any] = field(default_factory=dict)  # what its model.tflite says of itself
@@ -62,7 +64,12 @@ class Parent:
 
 
 def read_parent(
-    session: Session, model: Path | None, dataset: Path | None, fits: Callable[[Manifest], bool], what: str
+    session: Session,
+    model: Path | None,
+    dataset: Path | None,
+    fits: Callable[[Manifest], bool],
+    what: str,
+    splits: Sequence[str] = datasets.SPLITS,
 ) -> Parent:
     """Read the model to work on, its training settings and its data.
 
@@ -70,14 +77,12 @@ def read_parent(
     """
     path, manifest = choose_model(session, model, fits, what)
     source = _parents_dataset(session, path, manifest, dataset)
-    return load_parent(path, manifest, source, datasets.load(source))
+    return load_parent(path, manifest, source, datasets.load(source, splits))
 
 
 def load_parent(path: Path, manifest: Manifest, source: Path, data: Dataset) -> Parent:
     """Read a parent whose data are read already."""
-    from mortcond.models.keras_network import load
-
-    network = load(path)
+    network = read_network(path)
     if network.features != len(data.feature_names):
         raise InputError(
             f"{path} reads {network.features} features, {source} has {len(data.feature_names)}.", "Name its own data."
@@ -88,10 +93,15 @@ def load_parent(path: Path, manifest: Manifest, source: Path, data: Dataset) -> 
     return Parent(path, manifest, network, history, settings_of(manifest), data, source, shared)
 
 
-def settings_of(manifest: Manifest) -> Any:
-    """Return the training settings that a model's manifest records."""
-    from mortcond.models.training import TrainSettings
+def read_network(directory: Path) -> Network:
+    """Return the trained network of a model directory."""
+    from mortcond.models.keras_network import load
 
+    return load(directory)
+
+
+def settings_of(manifest: Manifest) -> TrainSettings:
+    """Return the training settings that a model's manifest records."""
     recorded = manifest.extra.get("settings") or {}
     return TrainSettings(
         **{entry.name: recorded[entry.name] for entry in fields(TrainSettings) if entry.name in recorded}
@@ -106,6 +116,7 @@ def write_child(
     history: list[dict[str, Any]],
     checkpoints: Path,
     *,
+    metrics: dict[str, Any],
     extra: dict[str, Any],
 ) -> Manifest:
     """Write the model directory of a child, and return its manifest."""
@@ -122,27 +133,36 @@ def write_child(
         quantization="float32",
         parent={"name": parent.manifest.name, "kind": parent.manifest.kind, **inputs["model"]},
         lineage=[*parent.manifest.lineage, parent.manifest.as_ancestor()],
-        metrics={**history[-1], "training_seconds": sum(row["seconds"] for row in history)},
+        metrics=metrics | {"training_seconds": sum(row["seconds"] for row in history)},
         extra=extra,
     )
     write_model(target, network, manifest, history, checkpoints, parent.metadata | {"parameters": network.parameters})
     return manifest
 
 
-def train(session: Session, parent: Parent, network: Network, *, settings: Any, checkpoints: Path, **how: Any) -> Any:
+def train(session: Session, parent: Parent, network: Network, settings: TrainSettings, checkpoints: Path, **how: Any):
     """Train a child on the parent's data; see `models.training.fit`."""
     from mortcond.models.training import fit
 
-    return fit(
-        network, parent.data, settings, seed=session.seed, console=session.console, checkpoints=checkpoints, **how
-    )
+    how |= {"seed": session.seed, "console": session.console, "checkpoints": checkpoints}
+    return fit(network, parent.data, settings, **how)
 
 
-def taught(settings: Any, parent: Parent, console: Console) -> tuple[Any, np.ndarray]:
+def taught(settings: TrainSettings, parent: Parent, console: Console) -> tuple[TrainSettings, np.ndarray]:
     """Return the settings with a teacher in them, and the parent's risks of the training stays, to learn from."""
     from mortcond.condense.distil import soft_targets
 
     return replace(settings, teacher_weight=TEACHER_WEIGHT), soft_targets(parent.network, parent.data.train.X, console)
+
+
+def aurocs(network: Network, data: Dataset) -> dict[str, float]:
+    """Return the AUROC of a network on the splits that nothing is learnt from, as `fit` would measure it."""
+    splits = {name: getattr(data, name) for name in ("val", "test")}
+    return {
+        f"auroc_{name}": auroc(split.y, network.predict(split.X, np.float32))
+        for name, split in splits.items()
+        if split is not None and 0 < split.y.sum() < len(split)
+    }
 
 
 def auroc_line(metrics: dict[str, Any]) -> str:

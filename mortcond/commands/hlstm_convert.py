@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mortcond.commands.children import Parent, auroc_line, read_parent, taught, train, write_child
-from mortcond.condense.hlstm_convert import from_parent, from_scratch
+from mortcond.condense.hlstm_convert import from_parent
 from mortcond.core.artifacts import refuse_existing
 from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest
@@ -70,14 +70,12 @@ def hlstm_convert(
 
 def converted(parent: Parent, init: str, hidden_width: int | None, hidden_depth: int, seed: int) -> Network:
     """Return the untrained child: its initial weights, or as near to the parent as the parent's weights allow."""
-    from mortcond.models.build import initial
+    from mortcond.models.build import Architecture, initial
 
-    units = parent.network.recurrent[-1].units
-    width = hidden_width or units
-    fresh = initial(parent.network, units, width, hidden_depth, seed)
-    if init == "scratch":
-        return from_scratch(parent.network, fresh)
-    return from_parent(parent.network, fresh, parent.data.train.X, seed)
+    lstm = parent.network
+    widths = {"width": lstm.recurrent[-1].units, "hidden_width": hidden_width, "hidden_depth": hidden_depth}
+    fresh = initial(Architecture("hlstm", **widths, dropout=lstm.dropout), lstm.features, lstm.hours, (), seed)
+    return fresh if init == "scratch" else from_parent(lstm, fresh, parent.data.train.X, seed)
 
 
 def train_child(
@@ -88,12 +86,11 @@ def train_child(
     if distil:
         settings, soft_targets = taught(settings, parent, session.console)
     with TemporaryDirectory(prefix="mortcond-") as folder:
-        how = {"settings": settings, "checkpoints": Path(folder), "soft_targets": soft_targets}
-        trained = train(session, parent, network, **how)
+        trained = train(session, parent, network, settings, Path(folder), soft_targets=soft_targets)
         extra = {"settings": asdict(settings), "converted": describe(parent.network, network)}
         arguments = (target, parent, trained.network, trained.history, Path(folder))
-        manifest = write_child(session, *arguments, extra=extra)
-    parents = {"parameters": parent.network.parameters, "metrics": parent.history[-1]}
+        manifest = write_child(session, *arguments, metrics=trained.metrics, extra=extra)
+    parents = {"parameters": parent.network.parameters, "metrics": parent.history[-1] | parent.manifest.metrics}
     parents |= {"seconds_per_epoch": _seconds_per_epoch(parent.history), "name": parent.manifest.name}
     facts = {"path": str(target), "name": manifest.name, "arch": "hlstm", "parameters": manifest.parameters}
     facts |= {"seconds_per_epoch": _seconds_per_epoch(trained.history), "metrics": manifest.metrics}

@@ -4,15 +4,16 @@ Comes in: a model directory and the data set it was trained on. Goes out: the mo
 one for each of several quantiles, with the paper's Fig. 3 of all of them.
 """
 
+import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from mortcond.commands.children import Parent, auroc_line, read_parent, taught, train, write_child
+from mortcond.commands.children import Parent, auroc_line, aurocs, read_parent, taught, train, write_child
 from mortcond.condense.channels import AXES, groups
 from mortcond.condense.cut import cut
 from mortcond.condense.schedule import SCHEDULES, Plan, plan
@@ -23,6 +24,7 @@ from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
 from mortcond.models.network import Network
+from mortcond.models.settings import TrainSettings
 
 PRUNABLE = ("lstm", "hlstm", "dnn")
 WHAT = "a trained lstm, hlstm or dnn"
@@ -126,36 +128,56 @@ def prune_one(session: Session, parent: Parent, recipe: Recipe, target: Path) ->
     """Prune `parent` once, train what is left and write it to `target`."""
     course = recipe.plan(parent)
     with TemporaryDirectory(prefix="mortcond-") as folder:
-        checkpoints = Path(folder)
-        network, history, settings = _train_in_stages(session, parent, recipe, course, checkpoints)
-        layers = _layers(parent.network, network)
-        extra = {"settings": asdict(settings), "cut": layers, "schedule": asdict(course)}
-        manifest = write_child(session, target, parent, network, history, checkpoints, extra=extra)
-    facts = {"path": str(target), "name": manifest.name, "arch": network.arch, "parent": parent.manifest.name}
-    sizes = {"parameters_before": parent.network.parameters, "parameters": network.parameters}
-    return facts | sizes | {"layers": layers, "metrics": manifest.metrics, "history": history}
+        pruned = _train_in_stages(session, parent, recipe, course, Path(folder))
+        layers = _layers(parent.network, pruned.network)
+        facts = {"settings": asdict(pruned.settings), "cut": layers, "schedule": asdict(course)}
+        arguments = (target, parent, pruned.network, pruned.history, Path(folder))
+        manifest = write_child(session, *arguments, metrics=pruned.metrics, extra=facts)
+    result = {"path": str(target), "name": manifest.name, "arch": manifest.arch, "parent": parent.manifest.name}
+    result |= {"parameters_before": parent.network.parameters, "parameters": manifest.parameters}
+    return result | {"layers": layers, "metrics": manifest.metrics, "history": pruned.history}
 
 
-def _train_in_stages(
-    session: Session, parent: Parent, recipe: Recipe, course: Plan, checkpoints: Path
-) -> tuple[Network, list[dict[str, Any]], Any]:
-    """Cut and train by turns, as the plan says; return the network, its history and the settings of its training."""
-    network = parent.network if recipe.schedule == "final" else parent.checkpoint(course.start_epoch)
-    history = parent.history[: course.start_epoch]
-    sizes = {group.name: group.size for group in groups(network, recipe.axis)}
-    settings, soft_targets = replace(parent.settings, epochs=course.last_epoch), None
+@dataclass
+class Pruned:
+    """A network on its way through the cuts."""
+
+    network: Network
+    history: list[dict[str, Any]]
+    settings: TrainSettings
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+def _train_in_stages(session: Session, parent: Parent, recipe: Recipe, course: Plan, checkpoints: Path) -> Pruned:
+    """Cut and train by turns, as the plan says; the weights after every cut and every epoch go to `checkpoints`."""
+    start = parent.network if recipe.schedule == "final" else parent.checkpoint(course.start_epoch)
+    state = Pruned(start, parent.history[: course.start_epoch], replace(parent.settings, epochs=course.last_epoch))
+    sizes = {group.name: group.size for group in groups(start, recipe.axis)}
+    soft_targets = None
     if recipe.distil:
-        settings, soft_targets = taught(settings, parent, session.console)
+        state.settings, soft_targets = taught(state.settings, parent, session.console)
     for share, first, last in course.stages():
-        scored = parent.network if course.score_trained else network
-        network = cut(network, select(scores_of(scored, recipe, parent, session.seed), recipe.amount, sizes, share))
-        network.save(checkpoints / f"epoch-{first - 1:03d}.npz")
+        scored = parent.network if course.score_trained else state.network
+        kept = select(scores_of(scored, recipe, parent, session.seed), recipe.amount, sizes, share)
+        state.network = cut(state.network, kept)
+        state.network.save(checkpoints / f"epoch-{first - 1:03d}.npz")
         if first <= last:
-            stage = replace(settings, epochs=last)
-            how = {"first_epoch": first, "history": history, "soft_targets": soft_targets}
-            trained = train(session, parent, network, settings=stage, checkpoints=checkpoints, **how)
-            network, history = trained.network, trained.history
-    return network, history, settings
+            _train_stage(session, parent, state, first, last, soft_targets, checkpoints)
+    state.metrics = state.metrics or aurocs(state.network, parent.data)  # nothing was trained after the cut
+    return state
+
+
+def _train_stage(
+    session: Session, parent: Parent, state: Pruned, first: int, last: int, soft_targets: Any, checkpoints: Path
+) -> None:
+    """Train between two cuts. Epochs before the last cut had other layers: none of them may be chosen or averaged."""
+    with TemporaryDirectory(prefix="mortcond-") as folder:
+        how = {"first_epoch": first, "soft_targets": soft_targets}
+        trained = train(session, parent, state.network, replace(state.settings, epochs=last), Path(folder), **how)
+        for path in Path(folder).iterdir():
+            shutil.copy(path, checkpoints)
+    state.network, state.metrics = trained.network, trained.metrics
+    state.history = state.history + trained.history
 
 
 def scores_of(network: Network, recipe: Recipe, parent: Parent, seed: int) -> dict[str, np.ndarray]:

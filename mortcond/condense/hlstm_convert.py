@@ -24,19 +24,6 @@ STAYS = 256  # x 48 hours: far more observations than the regression has unknown
 RIDGE = 1e-6  # of the mean square of what is regressed on: keeps silent hidden units from exploding
 
 
-def from_scratch(parent: Network, initial: Network) -> Network:
-    """Return the untrained network of `models.build.initial`, with the parent's facts.
-
-    Parameters
-    ----------
-    parent
-        The LSTM to replace.
-    initial
-        A hidden-layer LSTM of the wanted widths, with its initial weights.
-    """
-    return replace(initial, mask_columns=parent.mask_columns, dropout=parent.dropout)
-
-
 def from_parent(parent: Network, initial: Network, x: np.ndarray, seed: int = 0) -> Network:
     """Return a network that starts near the parent: see the head of this module.
 
@@ -58,8 +45,7 @@ def from_parent(parent: Network, initial: Network, x: np.ndarray, seed: int = 0)
     wanted = np.split(_before_activation(parent.recurrent[last], x_last, h_last), 4, axis=1)
     columns = zip(_columns(parent), wanted, initial.recurrent[0].gates, strict=True)
     gates = tuple(_gate(start, target, gate, x_and_h) for start, target, gate in columns)
-    child = from_scratch(parent, initial)
-    return replace(child, recurrent=(HiddenLSTMLayer(gates),), dense=parent.dense)
+    return replace(initial, recurrent=(HiddenLSTMLayer(gates),), dense=parent.dense)
 
 
 def _columns(parent: Network) -> list[np.ndarray]:
