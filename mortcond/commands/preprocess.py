@@ -4,6 +4,7 @@ Comes in: a folder or archive of records, the bundled sample by default. Goes ou
 its cohort's attrition table, its splits and everything that prepares other records in the same way.
 """
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -141,17 +142,26 @@ def _result(target: Path, source: Path, records: Records, split, rule: str, spec
 def _write(session: Session, target: Path, source: Path, records, split, spec, result, inputs) -> None:
     """Write the data set; what only the writing tells (variables never measured) is added to `result`."""
     used = {name: {"path": str(path), "sha256": sha256(path)} for name, path in inputs.items() if path is not None}
+    used["source"] = {"path": str(source), "sha256": _source_hash(source, records)}
 
     def meta(measured: np.ndarray) -> dict[str, Any]:
         names = spec.variables.names
         result["never_measured"] = [names[i] for i in spec.variables.measured if measured[i] == 0]
-        manifest = session.manifest("dataset", target.stem, {"source": {"path": str(source)}} | used)
+        manifest = session.manifest("dataset", target.stem, used)
         result["seconds"] = manifest.wall_seconds
         kept = {key: value for key, value in result.items() if key not in ("path", "seconds")}
         kept |= {"variables_sha256": spec.variables.sha256, "prevalence": spec.prevalence}
         return kept | {"inputs": spec.to_dict(), "manifest": asdict(manifest), "versions": library_versions()}
 
     build.write(target, records, split, spec, session.console, meta)
+
+
+def _source_hash(source: Path, records: Records) -> str:
+    """Return one SHA-256 of all files that were read, by their names; of the whole source where it does not say."""
+    digest = hashlib.sha256()
+    for path in sorted(records.files):
+        digest.update(f"{path.name}\0{sha256(path)}\n".encode())
+    return digest.hexdigest() if records.files else sha256(source)
 
 
 def _report(session: Session, result: dict[str, Any]) -> None:
@@ -167,14 +177,12 @@ def render(result: dict[str, Any]) -> Iterator[Any]:
 
     features = f"{result['features']} features of {result['variables']}"
     yield f"{result['path']}: {features} over {result['window_hours']} hours"
-    table = Table(title=f"Cohort ({result['format']})", title_justify="left")
-    for name, justify in (("step", "left"), ("rule", "left"), ("stays", "right"), ("admissions", "right")):
-        table.add_column(name, justify=justify)
-    table.add_column("patients", justify="right")
-    table.add_column("dropped", justify="right")
+    table = Table("left are stays with", title=f"Cohort ({result['format']})", title_justify="left")
+    for name in ("stays", "admissions", "patients", "dropped"):
+        table.add_column(name, justify="right")
     for step in result["attrition"]:
-        counts = (step["stays"], step["admissions"], step["patients"], step["dropped"])
-        table.add_row(step["step"], step["rule"], *("–" if count is None else f"{count:,}" for count in counts))
+        counts = (step[name] for name in ("stays", "admissions", "patients", "dropped"))
+        table.add_row(step["rule"], *("–" if count is None else f"{count:,}" for count in counts))
     yield table
     yield _splits_table(result)
     if result["never_measured"]:

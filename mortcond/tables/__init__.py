@@ -54,6 +54,7 @@ class Records:
     attrition: tuple[Attrition, ...]
     dropped: pd.DataFrame  # stay_id, reason: every stay not kept
     notes: tuple[str, ...] = ()  # what the user should know: unknown variables ignored, values left out
+    files: tuple[Path, ...] = ()  # the files that were read
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,17 @@ import pandas as pd
 
 from mortcond.core.errors import InputError
 from mortcond.tables import Records, Request, mimic3_cohort, scan
+from mortcond.tables.gcs import with_total
 from mortcond.tables.scan import Table, literal, parquet_sql
 from mortcond.variables import Variable, Variables
-from mortcond.variables.cleaning import by_text, clean, points
+from mortcond.variables.cleaning import by_text, clean
 
 EVENT_TABLES = {  # table: (columns, the column that flags an error)
     "CHARTEVENTS": (("subject_id", "hadm_id", "icustay_id", "charttime", "itemid", "value", "valueuom"), "error"),
     "LABEVENTS": (("subject_id", "hadm_id", "charttime", "itemid", "value", "valueuom"), None),
     "OUTPUTEVENTS": (("subject_id", "hadm_id", "icustay_id", "charttime", "itemid", "value", "valueuom"), "iserror"),
 }
+PARSED = {"subject_id": "number", "hadm_id": "number", "icustay_id": "number", "charttime": "date"}
 # The benchmark runs under pandas 1.5, whose texts for a missing value these are; "None" is not among them.
 MISSING = frozenset(
     """
@@ -30,7 +32,6 @@ MISSING = frozenset(
     """.strip().split("|")
 )
 TOLERANCE_SECONDS = 0.0036  # the benchmark's 1e-6 hours at both ends of the window
-GCS_COMPONENTS = ("gcs_eye", "gcs_motor", "gcs_verbal")
 
 
 @dataclass(frozen=True)
@@ -62,21 +63,21 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
     tables |= {"OUTPUTEVENTS": outputs} if outputs else {}
     with scan.connect(request.scratch, request.memory_limit, request.threads) as connection:
         cohort = mimic3_cohort.read(connection, source, request)
-        scan.store(connection, request.scratch, "kept", _kept(cohort.root, request.window_hours))
+        scan.store(connection, request.scratch, "kept", _kept(cohort.root))
         _scan(connection, tables, items, request)
         notes = _clean(connection, tables, items, variables, request)
         events = _settle(connection, variables, request)
         with_events = _stay_ids(connection, "hits")
         in_window = _stay_ids(connection, parquet_sql(events))
     stays, attrition, dropped = mimic3_cohort.finish(cohort, with_events, in_window, request)
-    return Records("mimic3", stays, events, attrition, dropped, notes)
+    files = tuple(path for table in (*cohort.tables, *tables.values()) for path in table.files)
+    return Records("mimic3", stays, events, attrition, dropped, notes, files)
 
 
-def _kept(root: pd.DataFrame, window_hours: int) -> pd.DataFrame:
+def _kept(root: pd.DataFrame) -> pd.DataFrame:
     """Return ids and times of the root stays, and whether a stay is the only one of its subject."""
     alone = ~root.subject_id.duplicated(keep=False)
-    kept = root[["subject_id", "hadm_id", "stay_id", "intime", "outtime"]].assign(alone=alone.astype(int))
-    return kept.assign(last=kept.intime + 3600 * window_hours)
+    return root[["subject_id", "hadm_id", "stay_id", "intime", "outtime", "eligible"]].assign(alone=alone)
 
 
 def _scan(connection, tables: dict[str, Table], items: list[Item], request: Request) -> None:
@@ -91,7 +92,7 @@ def _scan(connection, tables: dict[str, Table], items: list[Item], request: Requ
     hits.mkdir()
     for name, table in tables.items():
         sql = f"COPY ({_scan_sql(name, table)}) TO {literal(hits / f'{name}.parquet')} (FORMAT parquet)"
-        scan.run(connection, sql, request.console, f"Reading {name}", (table,))
+        scan.run(connection, sql, request.console, f"Reading {name}", (table,), PARSED)
     connection.execute(f"CREATE VIEW hits AS SELECT * FROM {parquet_sql(hits / '*.parquet')}")
 
 
@@ -168,8 +169,8 @@ def _value(variable: Variable, text: str, unit: str, item: Item, tables: dict[st
 
 
 def _note(name: str, texts: set[str]) -> str:
-    examples = ", ".join(repr(text) for text in sorted(texts)[:3])
-    return f"{name}: {len(texts)} texts that are no measurement were left out ({examples}{', ...' * (len(texts) > 3)})"
+    examples = ", ".join(repr(text) for text in sorted(texts)[:3]) + ", ..." * (len(texts) > 3)
+    return f"{name}: left out as no measurement, or outside the plausible range: {examples}"
 
 
 def _settle(connection, variables: Variables, request: Request) -> Path:
@@ -187,16 +188,16 @@ def _settle(connection, variables: Variables, request: Request) -> Path:
     path = request.scratch / "events.parquet"
     events = f"""
         SELECT stay_id, seconds / 3600 AS hours, CAST(variable AS INTEGER) AS variable, value
-        FROM ({_with_gcs_total(variables)}) v ORDER BY stay_id
+        FROM ({with_total("valued", "seconds", variables)}) v ORDER BY stay_id
     """
     scan.run(connection, f"COPY ({events}) TO {literal(path)} (FORMAT parquet)", request.console, "Settling events")
     return path
 
 
 def _inside(request: Request) -> str:
-    """Return the condition that a time of `h` is in the window of stay `k`."""
+    """Return the condition that a time of `h` is in the window of stay `k`, and that the task may take that stay."""
     end = request.window_hours * 3600 + TOLERANCE_SECONDS
-    return f"h.seconds - k.intime > -{TOLERANCE_SECONDS} AND h.seconds - k.intime < {end}"
+    return f"k.eligible AND h.seconds - k.intime > -{TOLERANCE_SECONDS} AND h.seconds - k.intime < {end}"
 
 
 def _lone_sql(request: Request) -> str:
@@ -239,30 +240,6 @@ def _summed(valued: str, variables: Variables) -> str:
         return valued
     by = "stay_id, seconds, variable"
     return f"SELECT {by}, sum(value) AS value FROM ({valued}) p GROUP BY {by}"
-
-
-def _with_gcs_total(variables: Variables) -> str:
-    """Return all events, with the sum of the three components wherever a total is wanted and was not measured."""
-    rules = [variable.rule for variable in variables]
-    if "gcs_total" not in rules or not set(GCS_COMPONENTS) <= set(rules):
-        return "SELECT * FROM valued"
-    total = rules.index("gcs_total")
-    scores = [
-        f"WHEN variable = {rules.index(rule)} AND value = {category} THEN {points(name)}"
-        for rule in GCS_COMPONENTS
-        for category, name in enumerate(variables[rules.index(rule)].categories)
-    ]
-    components = ", ".join(str(rules.index(rule)) for rule in GCS_COMPONENTS)
-    return f"""
-        SELECT * FROM valued
-        UNION ALL
-        SELECT c.stay_id, c.seconds, {total} AS variable, CAST(c.total AS DOUBLE) AS value
-        FROM (SELECT stay_id, seconds, sum(CASE {" ".join(scores)} END) AS total FROM valued
-              WHERE variable IN ({components}) GROUP BY stay_id, seconds HAVING count(*) = 3) c
-        LEFT JOIN (SELECT stay_id, seconds FROM valued WHERE variable = {total}) t
-          ON t.stay_id = c.stay_id AND t.seconds = c.seconds
-        WHERE t.stay_id IS NULL
-    """
 
 
 def _stay_ids(connection, relation: str) -> set[int]:

@@ -28,6 +28,7 @@ class Cohort:
     """The cohort while it is made: `left` shrinks from step to step, `reasons` says where the others went."""
 
     left: pd.DataFrame
+    tables: tuple[Table, ...]
     reasons: dict[int, str] = field(default_factory=dict)  # stay_id -> the step that dropped it
     attrition: list[Attrition] = field(default_factory=list)
 
@@ -53,21 +54,19 @@ def read(connection, source: Path, request: Request) -> Cohort:
     names = ["ICUSTAYS", "PATIENTS"] + (["ADMISSIONS", "DIAGNOSES_ICD", "D_ICD_DIAGNOSES"] if request.labels else [])
     tables = {name: scan.require(source, name) for name in names}
     stays = _stays(connection, tables["ICUSTAYS"])
-    cohort = Cohort(stays)
+    cohort = Cohort(stays, tuple(tables.values()))
     everyone = pd.Series(True, stays.index)
-    cohort.keep("start", "all ICU stays", everyone)
+    cohort.keep("start", "an ICU stay", everyone)
     same_ward = (stays.first_wardid == stays.last_wardid) & (stays.first_careunit == stays.last_careunit)
-    cohort.keep("icu_transfer", "first and last ward and care unit are the same", same_ward)
+    cohort.keep("icu_transfer", "no transfer (same first and last ward and care unit)", same_ward)
     cohort.left = _join(connection, cohort.left, tables)
     known = cohort.left.known
-    cohort.keep("no_admission", "the admission and the patient are known", known)
+    cohort.keep("no_admission", "a known admission and patient", known)
     single = ~cohort.left.hadm_id.duplicated(keep=False)
-    cohort.keep("multiple_stays_per_admission", "the only stay left of its admission", single)
+    cohort.keep("multiple_stays_per_admission", "an admission with no other stay left", single)
     cohort.left = cohort.left.assign(age=_age(cohort.left, tables["PATIENTS"]))
-    cohort.keep("age_lt_18", f"at least {ADULT_YEARS} years old", cohort.left.age >= ADULT_YEARS)
-    diagnosed = _diagnosed(connection, tables) if request.labels else None
-    cohort.left = cohort.left.assign(diagnosed=True if diagnosed is None else _in(cohort.left, diagnosed))
-    cohort.left = cohort.left.assign(died=_died(cohort.left) if request.labels else 0)
+    cohort.keep("age_lt_18", f"a patient of {ADULT_YEARS} years or more", cohort.left.age >= ADULT_YEARS)
+    cohort.left = _with_task_facts(connection, cohort.left, tables, request)
     return cohort
 
 
@@ -79,14 +78,13 @@ def finish(
     Without labels a stay may lack its length and its diagnoses: the patient is still there.
     """
     window = request.window_hours
-    cohort.keep("no_events", "has any event of the variables", cohort.left.stay_id.isin(with_events | in_window))
+    cohort.keep("no_events", "any event of the variables", cohort.left.stay_id.isin(with_events | in_window))
     if request.labels:
-        cohort.keep("no_diagnosis", "has a diagnosis with a known code", cohort.left.diagnosed)
-        cohort.keep("los_missing", "the length of stay is known", cohort.left.los.notna())
-    long_enough = ~(cohort.left.los * 24 < window - TOLERANCE_HOURS)
-    cohort.keep(f"los_lt_{window}h", f"at least {window} hours long", long_enough)
+        cohort.keep("no_diagnosis", "a diagnosis with a known code", cohort.left.diagnosed)
+        cohort.keep("los_missing", "a known length", cohort.left.los.notna())
+    cohort.keep(f"los_lt_{window}h", f"a length of {window} hours or more", cohort.left.long_enough)
     measured = cohort.left.stay_id.isin(in_window)
-    cohort.keep("no_events_in_window", f"has an event in its first {window} hours", measured)
+    cohort.keep("no_events_in_window", f"an event in the first {window} hours", measured)
     stays = cohort.left.sort_values("stay_id", ignore_index=True)
     stays = stays.assign(icu_type=stays.first_careunit.fillna(""), sex=stays.gender.fillna(""), split="")
     stays["age"] = stays.age.where(stays.age < OLDEST_YEARS, OLDEST_YEARS)
@@ -139,6 +137,16 @@ def _diagnosed(connection, tables: dict[str, Table]) -> pd.DataFrame:
     """
     found = scan.frame(connection, sql, (diagnoses, codes))
     return _numbers(found, diagnoses, ("subject_id", "hadm_id"), required=True)
+
+
+def _with_task_facts(connection, stays: pd.DataFrame, tables: dict[str, Table], request: Request) -> pd.DataFrame:
+    """Add what the rules of the task ask for: diagnosed, long_enough, died, and whether a stay is eligible by these."""
+    diagnosed = _in(stays, _diagnosed(connection, tables)) if request.labels else np.ones(len(stays), bool)
+    long_enough = ~(stays.los * 24 < request.window_hours - TOLERANCE_HOURS)
+    known = stays.los.notna() | (not request.labels)
+    died = _died(stays) if request.labels else 0
+    eligible = diagnosed & known & long_enough
+    return stays.assign(diagnosed=diagnosed, long_enough=long_enough, died=died, eligible=eligible)
 
 
 def _in(stays: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:

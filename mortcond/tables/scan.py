@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +95,38 @@ def connect(scratch: Path, memory_limit: str, threads: int) -> Iterator[duckdb.D
         raise InputError(f"memory limit {memory_limit!r}: {_first_line(error)}", "Give it as 1GB or 500MB.") from None
     with connection:
         connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+        # Joins run as they are written, the streamed table left, the small one right: DuckDB takes a CSV for small.
+        connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         yield connection
 
 
-def run(connection, sql: str, console: Console, description: str, tables: tuple[Table, ...] = ()) -> list[tuple]:
-    """Execute a statement with progress and return all its rows; `tables` are those that it reads.
+def run(
+    connection,
+    sql: str,
+    console: Console,
+    description: str,
+    tables: tuple[Table, ...] = (),
+    kinds: dict[str, str] | None = None,
+) -> list[tuple]:
+    """Execute a statement with progress and return all its rows.
 
-    Raises InputError that names file and row where a table cannot be read.
+    Parameters
+    ----------
+    tables
+        Those that it reads.
+    kinds
+        For each column that it parses, what it must hold: number or date.
+
+    Raises
+    ------
+    InputError
+        A table cannot be read, or a column holds something else; file and row are named.
     """
     try:
-        with console.progress(description, total=100) as bar, _polled(connection, bar):
+        with console.progress(description, total=1) as bar, _watched(connection, bar, tables):
             return connection.execute(sql).fetchall()
     except duckdb.Error as error:
-        raise explain(error, tables) from None
+        raise explain(error, tables, kinds or {}) from None
 
 
 def frame(connection, sql: str, tables: tuple[Table, ...] = ()) -> pd.DataFrame:
@@ -117,16 +137,17 @@ def frame(connection, sql: str, tables: tuple[Table, ...] = ()) -> pd.DataFrame:
         raise explain(error, tables) from None
 
 
-def explain(error: duckdb.Error, tables: tuple[Table, ...]) -> Exception:
+def explain(error: duckdb.Error, tables: tuple[Table, ...], kinds: dict[str, str] | None = None) -> Exception:
     """Return an InputError that names file and row, found by reading the files again; else the error itself."""
-    for path, header in ((path, header) for table in tables for path, header in zip(table.files, table.headers)):  # noqa: B905
-        fault = _fault(path, len(header))
-        if fault:
-            return InputError(*fault)
+    for table in tables:
+        for path, header in zip(table.files, table.headers, strict=True):
+            fault = _fault(path, len(header)) or _misfit(path, kinds or {})
+            if fault:
+                return InputError(*fault)
     if isinstance(error, duckdb.OutOfMemoryException):
         return InputError("The memory limit is too small for these tables.", "Raise --memory-limit.")
-    if isinstance(error, duckdb.IOException):
-        return InputError(f"{_first_line(error)}", "Check the file and the free space on the disk.")
+    if isinstance(error, duckdb.IOException | duckdb.ConversionException):
+        return InputError(f"{_first_line(error)}.", "Check the tables and the free space on the disk.")
     return error
 
 
@@ -273,6 +294,24 @@ def _fault(path: Path, columns: int) -> tuple[str, str] | None:
     return None
 
 
+def _misfit(path: Path, kinds: dict[str, str]) -> tuple[str, str] | None:
+    """Look for the first cell that does not hold what its column must; return problem and remedy."""
+    for number, row in _rows(path) if kinds else ():
+        for column, kind in kinds.items():
+            if row.get(column) and not _fits(row[column], kind):
+                problem = f"{path}, row {number}, column {column.upper()}: {row[column]!r} is no {kind}."
+                return problem, "Mend the row, or fetch the table again."
+    return None
+
+
+def _fits(text: str, kind: str) -> bool:
+    try:
+        float(text) if kind == "number" else datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _decoded(file) -> Iterator[str]:
     return (line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(file))
 
@@ -291,18 +330,32 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _polled(connection, bar) -> Iterator[None]:
-    """Move a progress bar while a statement runs; DuckDB counts the bytes read."""
-    done = threading.Event()
+def _watched(connection, bar, tables: tuple[Table, ...]) -> Iterator[None]:
+    """Move a progress bar from 0 to 1 while a statement runs, by the share of the tables' bytes that are read."""
+    done, before = threading.Event(), _bytes_read()
+    total = sum(path.stat().st_size for table in tables for path in table.files)
 
-    def poll() -> None:
+    def watch() -> None:
         while not done.wait(0.2):
-            bar.update(max(0.0, connection.query_progress()))
+            if total and before is not None:
+                bar.update(min(1.0, (_bytes_read() - before) / total), note=f"of {total / 1e6:,.0f} MB")
+            else:
+                bar.update(max(0.0, connection.query_progress()) / 100)
 
-    thread = threading.Thread(target=poll, daemon=True)
+    thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
+
+
+def _bytes_read() -> int | None:
+    """Return the bytes that this process has read so far, where the system tells (Linux); DuckDB's own progress is
+    by pipelines, of which the scan of a table is only one, and its guess of a CSV's share is far off.
+    """
+    try:
+        return int(Path("/proc/self/io").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
