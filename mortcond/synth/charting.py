@@ -209,7 +209,7 @@ class Chart:
         if item.format in vocabulary().size and not item.signal:
             values = self._choices(item, stay)
         code = vocabulary().encode(item.format, values)
-        return code if item.format in vocabulary().size else self._slips(item, code, values)
+        return self._slips(item, code, values) if item.noise else code
 
     def _choices(self, item: Item, stay: np.ndarray) -> np.ndarray:
         """Return places in a set of texts: mostly the stay's usual one."""
@@ -220,8 +220,8 @@ class Chart:
 
     def _slips(self, item: Item, code: np.ndarray, values: np.ndarray) -> np.ndarray:
         slip = self.generator.random(len(code), np.float32)
-        code = np.where(slip < 0.0002, vocabulary().encode(item.format, values * 10), code)
-        code = np.where((slip > 0.0002) & (slip < 0.0003), vocabulary().encode(item.format, values * 0), code)
+        code = np.where(slip < 0.0004, vocabulary().encode(item.format, values * 10), code)
+        code = np.where((slip > 0.0004) & (slip < 0.0006), vocabulary().encode(item.format, values * 0), code)
         if item.signal in ("glucose", "ph"):
             faults = vocabulary().start["fault"] + self.generator.integers(0, vocabulary().size["fault"], len(code))
             code = np.where(slip > 0.996, faults, code)

@@ -74,8 +74,8 @@ def make_stays(first: int, count: int, generator: np.random.Generator) -> Stays:
     left = entered + seconds
     admitted, discharged, in_unit = _hospital_times(entered, left, admission, of_admission, died, generator)
     died &= np.append(admission[1:] != admission[:-1], True)
-    death = np.where(died, np.where(in_unit, left, discharged), NEVER)
-    late = died & (generator.random(count) < 0.01)  # paperwork: a time of death after the discharge
+    late = died & (generator.random(count) < 0.03)  # paperwork: a time of death after the discharge
+    death = np.where(died, np.where(in_unit, left, discharged) + np.where(late, SECONDS_A_DAY, 0), NEVER)
     age = age[of_patient][patient] + (entered - entered[of_patient[patient]]) / (365.25 * SECONDS_A_DAY)
     born = entered - (age * 365.25 * SECONDS_A_DAY).astype(np.int64) - (age > 89) * 211 * 365 * SECONDS_A_DAY
     born = born[of_patient][patient]
@@ -96,7 +96,7 @@ def make_stays(first: int, count: int, generator: np.random.Generator) -> Stays:
         entered=_moment(entered),
         left=_moment(left),
         died=died,
-        death=_moment(death + np.where(late, SECONDS_A_DAY, 0)),
+        death=_moment(death),
         day_of_death=_moment(_days_of_death(death, discharged, patient, of_patient, generator)),
         first_unit=UNITS[unit],
         last_unit=UNITS[np.where(moved, (unit + 1) % len(UNITS), unit)],
