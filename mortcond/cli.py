@@ -197,6 +197,44 @@ def preprocess(
     return room.preprocess(session, source, **options, out=out), room.render
 
 
+@command("train")
+def train(
+    session,
+    arch: Annotated[str, typer.Option(help="lstm, hlstm, dnn or linear.")] = "lstm",
+    preset: Annotated[str, typer.Option(help="paper, or best: regularised, the best validation epoch.")] = "paper",
+    epochs: Annotated[int | None, typer.Option(help="Epochs (20).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Stays in a batch (8).")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of Adam (0.001).")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant or cosine.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Decoupled, as in AdamW.")] = None,
+    clip_norm: Annotated[float | None, typer.Option(help="Largest norm of the whole gradient.")] = None,
+    input_dropout: Annotated[float | None, typer.Option(help="Share of features dropped from a stay.")] = None,
+    recurrent_dropout: Annotated[float | None, typer.Option(help="Of an LSTM's own state.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Epochs without a better validation AUROC.")] = None,
+    keep_epoch: Annotated[str | None, typer.Option(help="Which epoch counts: last, or best on validation.")] = None,
+    average: Annotated[int | None, typer.Option(help="Epochs whose weights are averaged.")] = None,
+    width: Annotated[int | None, typer.Option(help="Units of a layer (16; dnn 256).")] = None,
+    layers: Annotated[int | None, typer.Option(help="Layers (lstm 2, hlstm 1, dnn 3).")] = None,
+    hidden_width: Annotated[int | None, typer.Option(help="hlstm: hidden units of a gate (as wide as it).")] = None,
+    hidden_depth: Annotated[int | None, typer.Option(help="hlstm: hidden layers of a gate (1).")] = None,
+    summary: Annotated[str | None, typer.Option(help="dnn: mean, or full (mean, last, min, max, std, change).")] = None,
+    dropout: Annotated[float | None, typer.Option(help="Before the output (lstm, hlstm 0.3; dnn 0.5).")] = None,
+    teacher: Annotated[Path | None, typer.Option(help="A model to learn from, beside the outcomes.")] = None,
+    teacher_weight: Annotated[float | None, typer.Option(help="Of the teacher in the loss (0.5).")] = None,
+    temperature: Annotated[float | None, typer.Option(help="That softens the teacher's risks (1).")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Fit temperature and bias on validation.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted training.")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of TensorFlow.")] = 1,
+    dataset: Annotated[Path | None, typer.Option(help="The data set (the workspace's).")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The model directory to write.")] = None,
+):
+    """Train a network (lstm, hlstm, dnn) or the linear floor on a data set."""
+    from mortcond.commands import train as room
+
+    options = {name: value for name, value in locals().items() if name not in ("session", "room")}
+    return room.train(session, **options), room.render
+
+
 @command("prune")
 def prune(
     session,

@@ -61,6 +61,7 @@ def fit(
     soft_targets: np.ndarray | None = None,
     stop: Callable[[], bool] | None = None,
     state: Path | None = None,
+    after_epoch: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> Trained:
     """Train a network from `first_epoch` to `settings.epochs`.
 
@@ -82,6 +83,8 @@ def fit(
         Asked after every epoch; True ends training with Interrupted, when the epoch is saved.
     state
         A file with the optimiser's state: read where it exists, written after every epoch.
+    after_epoch
+        Called with all rows when an epoch is saved.
 
     Raises
     ------
@@ -101,6 +104,7 @@ def fit(
             rows.append(run.epoch(epoch))
             weights[epoch] = from_keras(model)
             _save(weights[epoch], epoch, checkpoints, run, state)
+            after_epoch(rows)
             _show(bar, rows[-1])
             if stop is not None and stop() and epoch < settings.epochs:
                 raise Interrupted(f"Training stopped after epoch {epoch} of {settings.epochs}; all of it is saved.")
@@ -129,6 +133,27 @@ def check(dataset: Dataset, network: Network) -> None:
         raise InputError(
             f"{name} has {shape[0]} hours of {shape[1]} features, the network {expected}.", "Name its own."
         )
+
+
+def measure(predict: Callable[[np.ndarray], np.ndarray], dataset: Dataset) -> dict[str, Any]:
+    """Return NAME_loss and auroc_NAME of every split; None where it is empty or has one outcome only."""
+    measured: dict[str, Any] = {}
+    for name in SPLITS:
+        split = getattr(dataset, name)
+        has_stays = split is not None and len(split) > 0
+        risk = predict(split.X) if has_stays else None
+        measured[f"{name}_loss"] = _loss(split.y, risk) if has_stays else None
+        measured[f"auroc_{name}"] = _auroc(split.y, risk) if has_stays else None
+    return measured
+
+
+def set_threads(threads: int) -> None:
+    """Let TensorFlow compute with so many threads; what runs already keeps its own number."""
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        return
 
 
 class _Run:
@@ -161,14 +186,8 @@ class _Run:
 
     def measure(self) -> dict[str, Any]:
         """Return loss of val and test, and AUROC of all splits, of the model as it stands."""
-        measured: dict[str, Any] = {}
-        for name in SPLITS:
-            split = getattr(self.dataset, name)
-            has_stays = split is not None and len(split) > 0
-            risk = self.predict(split.X) if has_stays else np.zeros(0)
-            if name != "train":
-                measured[f"{name}_loss"] = _loss(split.y, risk) if has_stays else None
-            measured[f"auroc_{name}"] = _auroc(split.y, risk) if has_stays else None
+        measured = measure(self.predict, self.dataset)
+        measured.pop("train_loss")  # the history's own is the mean over the epoch, with dropout
         return measured
 
     def restore(self, state: Path | None) -> None:
@@ -246,7 +265,7 @@ def _variables(network: Network) -> list[np.ndarray]:
 
 
 def _loss(y: np.ndarray, risk: np.ndarray) -> float:
-    return float(cross_entropy(y.astype(np.float32), risk))
+    return float(cross_entropy(y.astype(np.float32), risk.astype(np.float32)))
 
 
 def _auroc(y: np.ndarray, risk: np.ndarray) -> float | None:

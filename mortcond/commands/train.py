@@ -1,0 +1,349 @@
+"""train: a network of the paper, or the linear floor, from a data set.
+
+Comes in: dataset.npz. Goes out: a model directory with the trained network, its history and the weights of every epoch.
+"""
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mortcond import dataset as datasets
+from mortcond.core.artifacts import atomic_file, refuse_existing, sha256
+from mortcond.core.errors import InputError, Interrupted, UsageError
+from mortcond.core.libraries import require
+from mortcond.core.manifest import Manifest
+from mortcond.core.session import Session
+from mortcond.core.workspace import choose_model, dataset_path
+from mortcond.dataset import Dataset
+from mortcond.models.network import Network
+
+ARCHS = ("lstm", "hlstm", "dnn", "linear")
+TEACHER_WEIGHT = 0.5
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a training that is under way keeps what it needs to go on."""
+
+    folder: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def optimizer(self) -> Path:
+        return self.folder / "optimizer.npz"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "state.json"
+
+
+def train(
+    session: Session,
+    *,
+    arch: str = "lstm",
+    preset: str = "paper",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    schedule: str | None = None,
+    weight_decay: float | None = None,
+    clip_norm: float | None = None,
+    input_dropout: float | None = None,
+    recurrent_dropout: float | None = None,
+    patience: int | None = None,
+    keep_epoch: str | None = None,
+    average: int | None = None,
+    width: int | None = None,
+    layers: int | None = None,
+    hidden_width: int | None = None,
+    hidden_depth: int | None = None,
+    summary: str | None = None,
+    dropout: float | None = None,
+    teacher: Path | None = None,
+    teacher_weight: float | None = None,
+    temperature: float | None = None,
+    calibrate: bool = False,
+    resume: bool = False,
+    threads: int = 1,
+    dataset: Path | None = None,
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Train a network.
+
+    Parameters
+    ----------
+    arch
+        lstm, hlstm, dnn or linear.
+    preset
+        paper: 20 epochs, the last one counts, no regularisation beyond dropout. best: see `models.settings.PRESETS`.
+    epochs ... average
+        In the place of the preset's, see `models.settings.TrainSettings`; keep_epoch is its `keep`.
+    width ... dropout
+        In the place of the paper's, see `models.build.Architecture`.
+    teacher, teacher_weight, temperature
+        A model directory to learn from, beside the outcomes.
+    calibrate
+        Fit temperature and bias on the validation split and fold them into the last layer.
+    resume
+        Go on with a training that was interrupted.
+    threads
+        Of TensorFlow; these networks are so small that more than one mostly costs.
+
+    Returns
+    -------
+    `path`, `arch`, `parameters`, `epoch` (the one that counts), `metrics`, `history`.
+    """
+    require("tensorflow", "train")
+    if arch not in ARCHS:
+        raise UsageError(f"There is no architecture {arch!r}.", f"Known are {', '.join(ARCHS)}.")
+    if teacher is None and (teacher_weight is not None or temperature is not None):
+        raise UsageError("--teacher-weight and --temperature need a --teacher.", "Name the model to learn from.")
+    path = dataset_path(session, dataset)
+    target = out or session.workspace / arch
+    refuse_existing(target, session.overwrite)
+    shape = {"width": width, "layers": layers, "hidden_width": hidden_width, "hidden_depth": hidden_depth}
+    shape |= {"summary": summary, "dropout": dropout}
+    how = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule}
+    how |= {"weight_decay": weight_decay, "clip_norm": clip_norm, "input_dropout": input_dropout}
+    how |= {"recurrent_dropout": recurrent_dropout, "patience": patience, "keep": keep_epoch, "average": average}
+    if arch == "linear":
+        _refuse_for_linear(session, {**how, **shape, "teacher": teacher, "resume": resume or None})
+        data = datasets.load(path)
+        trained = _linear(session, data)
+    else:
+        if teacher is not None:
+            how |= {"teacher_weight": TEACHER_WEIGHT if teacher_weight is None else teacher_weight}
+            how |= {"temperature": temperature}
+        data = datasets.load(path)
+        trained = _network(session, arch, preset, shape, how, data, target, teacher, resume, threads)
+    if calibrate:
+        trained = _calibrated(trained, data)
+    manifest = _write(session, target, path, data, trained)
+    facts = {"path": str(target), "arch": arch, "parameters": trained.network.parameters, "epoch": trained.epoch}
+    return facts | {"metrics": manifest.metrics, "extra": trained.extra, "history": trained.history}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What either way of training gives."""
+
+    network: Network
+    history: list[dict[str, Any]]
+    epoch: int | None
+    metrics: dict[str, Any]
+    extra: dict[str, Any]
+    state: State | None = None
+    teacher: dict[str, str] | None = None
+
+
+def _refuse_for_linear(session: Session, given: dict[str, Any]) -> None:
+    strange = [name for name, value in given.items() if value is not None and session.given(name)]
+    if strange:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
+        raise UsageError(f"{options} is no option of linear.", "Its penalty is chosen by cross-validation.")
+
+
+def _linear(session: Session, data: Dataset) -> Result:
+    require("scikit-learn", "train --arch linear")
+    from mortcond.models.linear import fit_linear
+    from mortcond.models.training import check, measure
+
+    started = time.perf_counter()
+    shape = Network("linear", len(data.feature_names), data.train.X.shape[1], (), ())
+    check(data, shape)
+    fitted = fit_linear(data.train.X, data.train.y, data.train.subject_id, session.seed, session.console)
+    seconds = round(time.perf_counter() - started, 3)
+    metrics = measure(fitted.network.predict, data)
+    row = {"epoch": 1, "loss": metrics.pop("train_loss"), **metrics, "seconds": seconds}
+    extra = {
+        "strength": fitted.strength,
+        "auroc_by_strength": {f"{k:g}": v for k, v in fitted.auroc_by_strength.items()},
+    }
+    return Result(fitted.network, [row], None, row | {"training_seconds": seconds}, extra)
+
+
+def _network(session, arch, preset_name, shape, how, data, target, teacher, resume, threads) -> Result:
+    from mortcond.models.build import Architecture, initial
+    from mortcond.models.settings import preset
+    from mortcond.models.training import check, fit, set_threads
+
+    set_threads(threads)
+    settings = preset(preset_name, **{name: value for name, value in how.items() if value is not None})
+    architecture = Architecture(arch, **shape)
+    columns = datasets.mask_columns(data.feature_names)
+    network = initial(architecture, len(data.feature_names), data.train.X.shape[1], columns, session.seed)
+    check(data, network)
+    soft, teachers = _taught(session, teacher, data)
+    state = State(target.with_name(f".{target.name}.training"))
+    what = {"architecture": asdict(architecture), "settings": asdict(settings), "seed": session.seed}
+    what |= {"dataset": sha256(data.path), "teacher": teachers}
+    start = _begin(state, what, network, resume)
+    with _stop_after_epoch(session) as stop:
+        try:
+            trained = fit(
+                start.network,
+                data,
+                settings,
+                seed=session.seed,
+                console=session.console,
+                checkpoints=state.checkpoints,
+                first_epoch=start.first_epoch,
+                history=start.history,
+                soft_targets=soft,
+                stop=stop,
+                state=state.optimizer,
+                after_epoch=lambda rows: _remember(state, what, rows),
+            )
+        except Interrupted as stopped:
+            raise Interrupted(stopped.problem, "Run the same command with --resume to go on.") from None
+    metrics = trained.metrics | {
+        "training_seconds": trained.training_seconds,
+        "compile_seconds": trained.compile_seconds,
+    }
+    extra = {"settings": asdict(settings), "architecture": asdict(architecture), "epoch": trained.epoch}
+    return Result(trained.network, trained.history, trained.epoch, metrics, extra, state, teachers)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a training begins or goes on."""
+
+    network: Network
+    first_epoch: int
+    history: list[dict[str, Any]]
+
+
+def _begin(state: State, what: dict[str, Any], network: Network, resume: bool) -> Start:
+    """Begin anew, or with --resume after the last complete epoch of the same training.
+
+    Raises InputError where there is nothing to resume, or where it was another training.
+    """
+    if not resume:
+        shutil.rmtree(state.folder, ignore_errors=True)
+        state.checkpoints.mkdir(parents=True)
+        return Start(network, 1, [])
+    try:
+        record = json.loads(state.record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(f"There is no interrupted training in {state.folder}.", "Leave out --resume.") from None
+    differing = [name for name, value in what.items() if record["what"].get(name) != json.loads(json.dumps(value))]
+    if differing:
+        names = ", ".join(differing)
+        raise UsageError(
+            f"The interrupted training had another {names}.", "Give the same options, or leave out --resume."
+        )
+    history = record["history"]
+    last = history[-1]["epoch"]
+    return Start(Network.load(state.checkpoints / f"epoch-{last:03d}.npz"), last + 1, history)
+
+
+def _remember(state: State, what: dict[str, Any], history: list[dict[str, Any]]) -> None:
+    with atomic_file(state.record) as partial:
+        partial.write_text(json.dumps({"what": what, "history": history}), encoding="utf-8")
+
+
+@contextmanager
+def _stop_after_epoch(session: Session) -> Iterator[Any]:
+    """Give a function that says whether Ctrl-C was pressed; a second Ctrl-C stops at once."""
+    pressed = []
+
+    def press(number, frame):
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+        session.console.warn("Stopping after this epoch; press Ctrl-C again to stop at once.")
+
+    try:
+        before = signal.signal(signal.SIGINT, press)
+    except ValueError:  # not in the main thread: whoever runs us there has own ways to stop
+        yield lambda: False
+        return
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _taught(session: Session, teacher: Path | None, data: Dataset) -> tuple[np.ndarray | None, dict[str, str] | None]:
+    """Return a teacher's risks of the training stays, and what the manifest says of it."""
+    if teacher is None:
+        return None, None
+    from mortcond.condense.distil import soft_targets
+    from mortcond.models.keras_network import load
+
+    path, manifest = choose_model(session, teacher, lambda found: found.kind == "model", "a trained model directory")
+    network = load(path)
+    if network.features != len(data.feature_names):
+        raise InputError(
+            f"The teacher {path} reads {network.features} features, the data set has {len(data.feature_names)}.",
+            "Train the teacher on the same data set.",
+        )
+    recorded = {"name": manifest.name, "path": str(path), "sha256": manifest.sha256}
+    return soft_targets(network, data.train.X, session.console), recorded
+
+
+def _calibrated(trained: Result, data: Dataset) -> Result:
+    require("scikit-learn", "train --calibrate")
+    from mortcond.models.calibration import calibrate
+    from mortcond.models.training import measure
+
+    network, calibration = calibrate(trained.network, data.val.X, data.val.y)
+    kept = {name: value for name, value in trained.metrics.items() if name.endswith("_seconds")}
+    measured = measure(lambda X: network.predict(X, np.float32), data)
+    metrics = {"loss": measured.pop("train_loss"), **measured, **kept}
+    extra = trained.extra | {"calibration": asdict(calibration)}
+    return replace(trained, network=network, metrics=metrics, extra=extra)
+
+
+def _write(session: Session, target: Path, path: Path, data: Dataset, trained: Result) -> Manifest:
+    from mortcond.deploy import metadata
+    from mortcond.deploy.directory import write_model
+
+    digest = sha256(path)
+    own = Manifest.from_dict(data.meta["manifest"]) if "manifest" in data.meta else None
+    inputs = {"dataset": {"path": str(path), "sha256": digest}}
+    inputs |= {"teacher": trained.teacher} if trained.teacher else {}
+    manifest = session.manifest(
+        "model",
+        target.name,
+        inputs,
+        arch=trained.network.arch,
+        parameters=trained.network.parameters,
+        quantization="float32",
+        lineage=[*own.lineage, own.as_ancestor(digest)] if own else [],
+        metrics=trained.metrics,
+        extra=trained.extra,
+    )
+    facts = {name: data.meta[name] for name in ("inputs", "prevalence") if name in data.meta}
+    described = metadata.described(facts | {"parameters": trained.network.parameters})
+    checkpoints = trained.state.checkpoints if trained.state else None
+    write_model(target, trained.network, manifest, trained.history, checkpoints, described)
+    if trained.state:
+        shutil.rmtree(trained.state.folder, ignore_errors=True)
+    return manifest
+
+
+def render(result: dict[str, Any]) -> Iterator[str]:
+    """Show what was trained and how well it predicts."""
+    metrics = result["metrics"]
+    epoch = f", epoch {result['epoch']} counts" if result["epoch"] else ""
+    yield f"{result['path']}: {result['arch']}, {result['parameters']:,} parameters{epoch}"
+    aurocs = (f"{name} {metrics[f'auroc_{name}']:.3f}" for name in ("train", "val", "test") if metrics[f"auroc_{name}"])
+    yield f"AUROC {', '.join(aurocs) or 'undefined: a split lacks deaths or survivors'}; {_seconds(metrics)}"
+
+
+def _seconds(metrics: dict[str, Any]) -> str:
+    compilation = metrics.get("compile_seconds")
+    suffix = f", {compilation:.1f} s of it compilation" if compilation else ""
+    return f"trained in {metrics['training_seconds']:.1f} s{suffix}"
