@@ -216,7 +216,7 @@ def _noise(costs: Sequence[latency.Cost], control: latency.Cost | None, found: S
 
 
 def _write(session: Session, target: Path, result: dict[str, Any], markdown: bool) -> list[str]:
-    from mortcond.measure import plots, report
+    from mortcond.measure import card, plots, report
 
     with atomic_directory(target) as folder:
         tables.write_csv(folder / "results.csv", result)
@@ -226,7 +226,7 @@ def _write(session: Session, target: Path, result: dict[str, Any], markdown: boo
             session.console.warn(missing)
         (folder / "report.html").write_text(report.html(result, folder / "plots"), encoding="utf-8")
         if markdown:
-            (folder / "model-card.md").write_text(report.model_card(result), encoding="utf-8")
+            (folder / "model-card.md").write_text(card.model_card(result), encoding="utf-8")
         result["plots"] = drawn
         (folder / RESULTS).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return drawn

@@ -23,33 +23,33 @@ def bar_rows(result: Record) -> list[Record]:
     return rows
 
 
-def bars(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def bars(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw the paper's Fig. 4: AUROC, size and time of every model, side by side."""
     height = 0.9 + BAR_HEIGHT * len(rows)
-    figure, axes = pyplot.subplots(1, 3, figsize=(9.6, height), sharey=True, layout="constrained")
+    figure, axes = subplots(1, 3, figsize=(9.6, height), sharey=True, layout="constrained")
     for place, draw, letter in zip(axes, (_draw_auroc, _draw_size, _draw_latency), "abc", strict=True):
         draw(place, rows, result)
         place.set_title(f"({letter}) {place.get_title(loc='left')}", loc="left")
     return figure
 
 
-def bars_auroc(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def bars_auroc(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw panel (a) of the paper's Fig. 4 alone."""
-    return _single(pyplot, rows, result, _draw_auroc)
+    return _single(subplots, rows, result, _draw_auroc)
 
 
-def bars_size(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def bars_size(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw panel (b) of the paper's Fig. 4 alone."""
-    return _single(pyplot, rows, result, _draw_size)
+    return _single(subplots, rows, result, _draw_size)
 
 
-def bars_latency(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def bars_latency(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw panel (c) of the paper's Fig. 4 alone."""
-    return _single(pyplot, rows, result, _draw_latency)
+    return _single(subplots, rows, result, _draw_latency)
 
 
-def _single(pyplot: Any, rows: list[Record], result: Record, draw: Any) -> Any:
-    figure, axes = pyplot.subplots(figsize=(4.6, 0.9 + BAR_HEIGHT * len(rows)), layout="constrained")
+def _single(subplots: Any, rows: list[Record], result: Record, draw: Any) -> Any:
+    figure, axes = subplots(figsize=(4.6, 0.9 + BAR_HEIGHT * len(rows)), layout="constrained")
     draw(axes, rows, result)
     return figure
 

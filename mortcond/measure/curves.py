@@ -23,9 +23,9 @@ def learning_rows(result: Record) -> list[Record]:
     return rows
 
 
-def learning(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def learning(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw the paper's Fig. 3: test AUROC by epoch, a line a model."""
-    figure, axes = pyplot.subplots(figsize=(5.2, 3.4), layout="constrained")
+    figure, axes = subplots(figsize=(5.2, 3.4), layout="constrained")
     shapes = looks(result)
     for model in dict.fromkeys(row["model"] for row in rows):
         points = [(row["epoch"], row["auroc_test"]) for row in rows if row["model"] == model and row["auroc_test"]]
@@ -47,7 +47,7 @@ def calibration_rows(result: Record) -> list[Record]:
     ]
 
 
-def calibration(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def calibration(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw a small panel a model: death rate against mean risk, in bins of equal numbers of stays."""
     shapes = looks(result)
     highest = min(1.0, 1.06 * max(max(row["risk"], row["death_rate"]) for row in rows))
@@ -66,7 +66,7 @@ def calibration(pyplot: Any, rows: list[Record], result: Record) -> Any:
         if slopes[model] is not None:
             axes.text(0.05, 0.9, f"slope {slopes[model]:.2f}", transform=axes.transAxes, fontsize=7.5, color=MUTED)
 
-    return _panels(pyplot, list(shapes), draw, "mean predicted risk", "deaths, share")
+    return _panels(subplots, list(shapes), draw, "mean predicted risk", "deaths, share")
 
 
 def wilson(deaths: int, stays: int) -> list[float]:
@@ -89,7 +89,7 @@ def decision_rows(result: Record) -> list[Record]:
     return rows
 
 
-def decision(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def decision(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw a panel for each uncondensed model, with those that come from it."""
     shapes, families = looks(result), _families(result)
     thresholds = [row["threshold"] for row in rows]
@@ -106,7 +106,7 @@ def decision(pyplot: Any, rows: list[Record], result: Record) -> Any:
         axes.set_ylim(-0.15 * highest, 1.1 * highest)
         axes.legend(fontsize=6.5, loc="upper right", handlelength=3, borderpad=0)
 
-    return _panels(pyplot, list(families), draw, "risk threshold", "net benefit", size=2.5, a_row=2)
+    return _panels(subplots, list(families), draw, "risk threshold", "net benefit", size=2.5, a_row=2)
 
 
 def _families(result: Record) -> dict[str, list[str]]:
@@ -131,7 +131,7 @@ def histogram_rows(result: Record) -> list[Record]:
     return rows
 
 
-def histograms(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def histograms(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw a small panel a model: the share of survivors (upwards) and of deaths (downwards) at each risk."""
     shapes, dataset = looks(result), result["dataset"]
     deaths, survivors = max(dataset["events"], 1), max(dataset["n"] - dataset["events"], 1)
@@ -150,17 +150,23 @@ def histograms(pyplot: Any, rows: list[Record], result: Record) -> Any:
         axes.text(0.97, 0.86, "survived", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)
         axes.text(0.97, 0.08, "died", transform=axes.transAxes, ha="right", fontsize=7, color=MUTED)
 
-    return _panels(pyplot, list(shapes), draw, "predicted risk", "share of stays")
+    return _panels(subplots, list(shapes), draw, "predicted risk", "share of stays")
 
 
 def _panels(
-    pyplot: Any, names: list[str], draw: Any, x_label: str, y_label: str, size: float = 1.75, a_row: int = PANELS_A_ROW
+    subplots: Any,
+    names: list[str],
+    draw: Any,
+    x_label: str,
+    y_label: str,
+    size: float = 1.75,
+    a_row: int = PANELS_A_ROW,
 ) -> Any:
     """Draw one panel a name on common axes."""
     a_row = min(a_row, len(names))
     down = -(-len(names) // a_row)
     shape = {"figsize": (1.08 * size * a_row, size * down), "sharex": True, "sharey": True, "squeeze": False}
-    figure, axes = pyplot.subplots(down, a_row, layout="constrained", **shape)
+    figure, axes = subplots(down, a_row, layout="constrained", **shape)
     places = axes.ravel()
     for place, name in zip(places, names, strict=False):
         draw(place, name)

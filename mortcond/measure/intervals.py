@@ -13,7 +13,7 @@ from mortcond.measure import scores
 
 RESAMPLES = 2000
 FEWEST = 10  # deaths, and survivors, below which an interval of the AUROC says nothing that one could rely on
-CELLS = 1_000_000  # of (resamples x stays) held at once: 8 MB an array
+CELLS = 200_000  # of (resamples x stays) held at once: 1.6 MB an array, which stays in the cache
 SHARE_DEFINED = 0.9  # an interval is given where at least this share of the resamples has a score
 
 

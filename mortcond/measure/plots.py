@@ -71,26 +71,33 @@ def write_all(folder: Path, result: Record) -> tuple[list[str], str | None]:
             _write_csv(folder / f"{name}.csv", rows)
             pending[name] = (rows, draw)
     try:
-        import matplotlib as mpl
+        from matplotlib import rc_context
     except ImportError:
         return [], NO_MATPLOTLIB
-    mpl.use("agg")
-    with mpl.rc_context(STYLE):
+    with rc_context(STYLE):
         for name, (rows, draw) in pending.items():
-            _save(draw(_pyplot(), rows, result), folder / name)
+            _save(draw(_subplots, rows, result), folder / name)
     return list(pending), None
 
 
-def _pyplot() -> Any:
-    from matplotlib import pyplot
+def _subplots(
+    down: int = 1, across: int = 1, *, figsize: tuple[float, float], layout: str | None = None, **shared: Any
+):
+    """Return a figure and its axes, as pyplot's function of that name, without pyplot's window and global state."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    return pyplot
+    figure = Figure(figsize=figsize, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(down, across, **shared)
 
 
 def _save(figure: Any, stem: Path) -> None:
-    figure.savefig(stem.with_suffix(".png"), dpi=160, bbox_inches="tight", metadata={"Software": "mortcond"})
-    figure.savefig(stem.with_suffix(".svg"), bbox_inches="tight", metadata={"Date": None, "Creator": "mortcond"})
-    _pyplot().close(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine(None)  # it is laid out now; each saving would do it again
+    common = {"bbox_inches": figure.get_tightbbox().padded(0.06)}
+    figure.savefig(stem.with_suffix(".png"), dpi=160, metadata={"Software": "mortcond"}, **common)
+    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None, "Creator": "mortcond"}, **common)
 
 
 def _write_csv(path: Path, rows: Sequence[Record]) -> None:

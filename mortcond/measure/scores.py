@@ -11,8 +11,9 @@ import numpy as np
 
 ECE_BINS = 10
 SMALLEST_RISK = 1e-7  # float32 risks can round to 0 or 1, whose logit is infinite
-NEWTON_STEPS = 30
-EXACT, NEAR = 1e-9, 1e-3  # Newton's last step; one below 1e-3 leaves an error near its square
+EXACT = (30, 1e-9)  # most steps of Newton's method, and the size of the last one
+NEAR = (4, 0.02)  # for resamples; a last step below 0.02 leaves an error near its square
+CONVERGED = 0.1  # a last step beyond it: the fit was still on its way
 LARGEST_SLOPE = 100.0  # beyond it the outcomes are separated by the risk: the fit has no finite answer
 
 
@@ -89,11 +90,12 @@ def calibration_of(died: np.ndarray, risk: np.ndarray, counts: np.ndarray) -> tu
     centre, spread = logit.mean(), logit.std()
     x = (logit - centre) / spread if spread else np.zeros_like(logit)
     once = np.ones((1, len(risk)))
-    a, b = _newton_slope(died, x, once, (0.0, 1.0), EXACT)
-    level = _newton_intercept(died, logit, once, 0.0, EXACT)
-    if len(counts) > 1:  # resamples lie near the whole: a step or two from its answer is enough
-        a, b = _newton_slope(died, x, counts, (_or_zero(a[0]), _or_zero(b[0])), NEAR)
-        level = _newton_intercept(died, logit, counts, _or_zero(level[0]), NEAR)
+    a, b = _fit_slope(died, x, once, (0.0, 1.0), EXACT)
+    level = _fit_intercept(died, logit, once, 0.0, EXACT)
+    if len(counts) > 1:  # resamples lie near the whole: a step or two from its answer is enough, in single precision
+        died, x, logit, counts = (array.astype(np.float32) for array in (died, x, logit, counts))
+        a, b = _fit_slope(died, x, counts, (_or_zero(a[0]), _or_zero(b[0])), NEAR)
+        level = _fit_intercept(died, logit, counts, _or_zero(level[0]), NEAR)
     return _finite(b / spread if spread else np.full(len(counts), np.nan), LARGEST_SLOPE), level
 
 
@@ -170,39 +172,53 @@ def _ratio(top: np.ndarray, bottom: np.ndarray, otherwise: float = np.nan) -> np
     return np.divide(top, bottom, out=np.full(np.shape(top), otherwise), where=bottom > 0)
 
 
-def _newton_slope(
-    died: np.ndarray, x: np.ndarray, counts: np.ndarray, start: tuple[float, float], tolerance: float
+def _fit_slope(
+    died: np.ndarray, x: np.ndarray, counts: np.ndarray, start: tuple[float, float], effort: tuple[int, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit a and b of each resample by Newton's method, all resamples at once: each (resamples,)."""
-    a, b = (np.full(len(counts), value) for value in start)
-    for _ in range(NEWTON_STEPS):
-        fitted = _sigmoid(a[:, None] + b[:, None] * x)  # (resamples, stays)
-        error, weight = counts * (died - fitted), counts * (fitted * (1 - fitted))
-        gradient_a, gradient_b = error.sum(1), error @ x
-        aa, ab, bb = weight.sum(1), weight @ x, weight @ (x * x)
+    basis = np.stack([np.ones_like(x), x, x * x], axis=1)  # (stays, 3)
+    observed = counts @ (died[:, None] * basis[:, :2])
+    a, b = (np.array([value], x.dtype) for value in start)  # one for all until the first step
+    for _ in range(effort[0]):
+        fitted = _sigmoid(a[:, None] + b[:, None] * x)  # (1 or resamples, stays)
+        gradient_a, gradient_b = (observed - _sums(counts, fitted, basis[:, :2])).T
+        aa, ab, bb = _sums(counts, fitted * (1 - fitted), basis).T
         determinant = aa * bb - ab * ab
         step_a = _ratio(bb * gradient_a - ab * gradient_b, determinant)
         step_b = _ratio(aa * gradient_b - ab * gradient_a, determinant)
         a, b = a + np.clip(step_a, -5, 5), b + np.clip(step_b, -5, 5)
-        if not np.nanmax(np.abs(step_b), initial=0) > tolerance:
+        if not np.nanmax(np.abs(step_b), initial=0) > effort[1]:
             break
-    return a, b
+    there = np.abs(step_b) < CONVERGED  # else b runs away: the risk separates the outcomes
+    return a, np.where(there & ~_one_outcome(died, counts), b, np.nan)
 
 
-def _newton_intercept(
-    died: np.ndarray, logit: np.ndarray, counts: np.ndarray, start: float, tolerance: float
+def _fit_intercept(
+    died: np.ndarray, logit: np.ndarray, counts: np.ndarray, start: float, effort: tuple[int, float]
 ) -> np.ndarray:
     """Fit a of each resample with b held at 1: (resamples,)."""
-    a = np.full(len(counts), start)
-    for _ in range(NEWTON_STEPS):
+    one = np.ones((len(logit), 1), logit.dtype)
+    observed, a = counts @ died, np.array([start], logit.dtype)
+    for _ in range(effort[0]):
         fitted = _sigmoid(a[:, None] + logit)
-        expected, weight = np.einsum("rs,rs->r", counts, fitted), np.einsum("rs,rs->r", counts, fitted * (1 - fitted))
-        step = _ratio(counts @ died - expected, weight)
+        step = _ratio(observed - _sums(counts, fitted, one)[:, 0], _sums(counts, fitted * (1 - fitted), one)[:, 0])
         a = a + np.clip(step, -5, 5)
-        if not np.nanmax(np.abs(step), initial=0) > tolerance:
+        if not np.nanmax(np.abs(step), initial=0) > effort[1]:
             break
-    one_outcome = (counts @ died == 0) | (counts @ died == counts.sum(1))
-    return np.where(one_outcome, np.nan, a)
+    return np.where(_one_outcome(died, counts), np.nan, a)
+
+
+def _sums(counts: np.ndarray, values: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Return, for each resample, the sums over its stays of values times each column of the basis: (resamples, k).
+
+    Values are (resamples, stays), or (1, stays) where all resamples share them: then one matrix product does.
+    """
+    return counts @ (values[0][:, None] * basis) if len(values) == 1 else (counts * values) @ basis
+
+
+def _one_outcome(died: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    deaths = counts @ died
+    return (deaths == 0) | (deaths == counts.sum(1))
 
 
 def _or_zero(value: float) -> float:

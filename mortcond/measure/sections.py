@@ -299,10 +299,11 @@ def _energy(result: Record) -> str:
 
 def limits(result: Record, plots: Path) -> str:
     """Return what must not be concluded."""
-    return "<ul>" + "".join(f"<li>{text(limit)}</li>" for limit in _limits(result)) + "</ul>"
+    return "<ul>" + "".join(f"<li>{text(limit)}</li>" for limit in limits_of(result)) + "</ul>"
 
 
-def _limits(result: Record) -> Iterator[str]:
+def limits_of(result: Record) -> Iterator[str]:
+    """Yield the limits as sentences."""
     yield LIMITS[0]
     if result["dataset"]["caution"]:
         yield f"These data are too few to judge any model: {result['dataset']['caution']}."

@@ -19,20 +19,20 @@ def rows_of(result: Record) -> list[Record]:
     return [row for row in bar_rows(result) if row["auroc"] is not None]
 
 
-def against_size(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def against_size(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw AUROC against bytes: better is up and to the left."""
     places = {row["model"]: row["size_bytes"] / 1000 for row in rows}
-    return _draw(pyplot, rows, result, places, "file size, KB (logarithmic)")
+    return _draw(subplots, rows, result, places, "file size, KB (logarithmic)")
 
 
-def against_latency(pyplot: Any, rows: list[Record], result: Record) -> Any:
+def against_latency(subplots: Any, rows: list[Record], result: Record) -> Any:
     """Draw AUROC against time per stay: better is up and to the left."""
     places = {row["model"]: row["latency_us"] for row in rows}
-    return _draw(pyplot, rows, result, places, f"time per stay, µs, {rows[0]['batch']} at a time (logarithmic)")
+    return _draw(subplots, rows, result, places, f"time per stay, µs, {rows[0]['batch']} at a time (logarithmic)")
 
 
-def _draw(pyplot: Any, rows: list[Record], result: Record, places: dict[str, float], x_label: str) -> Any:
-    figure, axes = pyplot.subplots(figsize=(5.2, 3.9))
+def _draw(subplots: Any, rows: list[Record], result: Record, places: dict[str, float], x_label: str) -> Any:
+    figure, axes = subplots(figsize=(5.2, 3.9))
     shapes, heights = looks(result), {row["model"]: row["auroc"] for row in rows}
     axes.set_xscale("log")
     for record in result["models"]:
