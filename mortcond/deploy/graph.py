@@ -179,9 +179,8 @@ class Writer:
         key, inputs, outputs = graph.signature
         signature = self._signature(key, zip(inputs, main.inputs, strict=True), zip(outputs, main.outputs, strict=True))
         signatures = self._tables([signature])
-        description = self._string("mortcond")
         fields = (("Version", VERSION), ("OperatorCodes", codes), ("Subgraphs", subgraphs), ("Buffers", buffers))
-        root = self._table("Model", *fields, ("Description", description), ("SignatureDefs", signatures))
+        root = self._table("Model", *fields, ("SignatureDefs", signatures))
         self.builder.Finish(root, b"TFL3")
         return bytes(self.builder.Output())
 

@@ -23,6 +23,7 @@ from mortcond.core.errors import InputError
 from mortcond.deploy.flatbuffer import MODEL, Malformed, Table, metadata_entries, root
 
 NAME = "mortcond.v1"
+MARK = b"mortcond"  # stands in a file with metadata twice, in NAME and as the model's description
 DICTIONARY = Path(__file__).with_name("dictionary-v1.txt")  # belongs to NAME: another one needs another name
 INTENDED_USE = (
     "Research: to estimate the risk of death in hospital of an adult in intensive care, from the measurements of the "
@@ -92,6 +93,8 @@ def extract(data: bytes, path: Path) -> Embedded | None:
     """Return what `data`, read from `path`, carries as metadata, and whether the file is as it was written."""
     try:
         found = [buffer for name, buffer in metadata_entries(root(data)) if name == NAME]
+        if not found and MARK in data:
+            raise Malformed("its metadata was damaged")
         if not found:
             return None
         start, count = found[-1].vector(0, 1)
@@ -159,6 +162,7 @@ def _with_buffer(data: bytes, payload: bytes) -> bytes:
     builder.PrependUint32Slot(1, len(buffers) - 1, 0)
     entries = [*(place(entry) for entry, name in kept if name != NAME), builder.EndObject()]
     vectors = {MODEL["buffers"]: _offsets(builder, buffers), MODEL["metadata"]: _offsets(builder, entries)}
+    vectors[MODEL["description"]] = builder.CreateString(MARK.decode())
     builder.StartObject(max(len(model.fields), MODEL["metadata"] + 1))
     builder.PrependUint32Slot(0, model.number(0, "<I"), 0)
     others = {field: len(data) - model.target(field) for field in range(1, len(model.fields)) if model.fields[field]}

@@ -1,0 +1,135 @@
+"""`.tflite` files against the plain evaluation of the paper's equations: every architecture, mode and batch."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from condense_networks import dnn, hlstm, lstm, stays
+
+from mortcond.deploy import metadata, tflite
+from mortcond.deploy.anatomy import anatomy
+from mortcond.deploy.runtime import Predictor
+from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, Network
+
+FEATURES, HOURS = 9, 7
+MASKS = (6, 6, 7, -1, 8, 8, -1, -1, -1)  # six values, three of them masks
+PAPER = {"features": 76, "hours": 48}
+
+
+def linear(features=FEATURES, hours=HOURS) -> Network:
+    kernel = np.random.default_rng(0).normal(0, 0.2, (6 * features, 1))
+    layer = DenseLayer(kernel, np.array([0.1]), "sigmoid")
+    return Network("linear", features, hours, (), (layer,), "full", (-1,) * features)
+
+
+def uneven_gates() -> Network:
+    """A hidden-layer LSTM whose gates have different numbers of hidden neurons, as pruning leaves them."""
+    network = hlstm(4, (5,), FEATURES, HOURS)
+    gates = [
+        Gate((gate.hidden[0][:, :kept],), gate.output[:kept], gate.bias)
+        for kept, gate in zip((5, 3, 2, 4), network.recurrent[0].gates, strict=True)
+    ]
+    return replace(network, recurrent=(HiddenLSTMLayer(tuple(gates)),))
+
+
+NETWORKS = {
+    "lstm": lstm((5, 5), FEATURES, HOURS),
+    "lstm, layers of different width": lstm((5, 3), FEATURES, HOURS),
+    "lstm of one layer": lstm((4,), FEATURES, HOURS),
+    "lstm of three layers": lstm((4, 3, 2), FEATURES, HOURS),
+    "hlstm": hlstm(4, (5,), FEATURES, HOURS),
+    "hlstm with two hidden layers": hlstm(4, (5, 3), FEATURES, HOURS),
+    "hlstm of two layers": hlstm(4, (5,), FEATURES, HOURS, layers=2),
+    "hlstm with uneven gates": uneven_gates(),
+    "dnn": replace(dnn(features=FEATURES, hours=HOURS), mask_columns=MASKS),
+    "dnn without masks": dnn(features=FEATURES, hours=HOURS),
+    "linear": linear(),
+}
+
+
+def some_stays(count=64) -> np.ndarray:
+    """Return stays of which some hours, some whole stays, and some variables all through are missing."""
+    x, _ = stays(count, FEATURES, HOURS, seed=3)
+    generator = np.random.default_rng(4)
+    x[:, :, 6:] = generator.random(x[:, :, 6:].shape) < 0.5
+    x[:, :, 7] *= generator.random((count, 1)) < 0.7
+    x[generator.random(x.shape[:2]) < 0.3] = 0
+    x[5], x[6, :-1] = 0, 0
+    return x
+
+
+def predictor(tmp_path, network, mode="float32") -> Predictor:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(metadata.attach(tflite.build(network, mode).bytes, {}))
+    return Predictor(path)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("batch", [1, 2, 7, 64])
+def test_float32_equals_the_equations_at_any_batch(name, batch, tmp_path):
+    x, network = some_stays(), NETWORKS[name]
+    risk = predictor(tmp_path, network).predict(x, batch_size=batch)
+    np.testing.assert_allclose(risk, network.predict(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["lstm", "hlstm", "dnn", "linear"])
+@pytest.mark.parametrize("resolver", [OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES])
+def test_with_and_without_xnnpack_the_same(name, resolver):
+    x, network = some_stays(7), NETWORKS[name]
+    for mode, tolerance in (("float32", 1e-6), ("float16", 3e-3), ("dynamic", 0.05), ("int8", 0.05)):
+        content = tflite.build(network, mode).bytes
+        interpreter = Interpreter(model_content=content, experimental_op_resolver_type=resolver)
+        runner = interpreter.get_signature_runner("serving_default")
+        np.testing.assert_allclose(runner(stays=x)["risk"][:, 0], network.predict(x), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", ["lstm", "lstm of three layers", "hlstm", "dnn"])
+@pytest.mark.parametrize("mode", ["float32", "int8", "dynamic"])
+def test_a_stays_risk_does_not_depend_on_what_came_before_it(name, mode, tmp_path):
+    x, model = some_stays(), predictor(tmp_path, NETWORKS[name], mode)
+    first = model.predict(x, batch_size=1)
+    order = np.random.default_rng(0).permutation(len(x))
+    np.testing.assert_array_equal(model.predict(x, batch_size=1), first)
+    np.testing.assert_array_equal(model.predict(x[order], batch_size=1), first[order])
+    np.testing.assert_allclose(model.predict(x[order], batch_size=7), first[order], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["float32", "float16", "dynamic", "int8"])
+def test_every_weight_matrix_is_what_the_mode_says(mode):
+    wanted = {"float32": "float32", "float16": "float16"}.get(mode, "int8")
+    for name, network in NETWORKS.items():
+        converted = tflite.build(network, mode)
+        kinds = {row["name"]: row["dtype"] for row in converted.tensors}
+        assert {kind for tensor, kind in kinds.items() if tensor.endswith("kernel")} == {wanted}, name
+        assert all(row["why"] for row in converted.tensors)
+    matrices = [weight for weight in anatomy(converted.bytes).weights if len(weight["shape"]) == 2]
+    assert {weight["dtype"] for weight in matrices} == {wanted}
+
+
+def test_builtin_operations_only_and_no_variables():
+    for network in NETWORKS.values():
+        operations = anatomy(tflite.build(network, "int8").bytes).operations
+        assert not [name for name in operations if name.startswith(("CUSTOM", "VAR_HANDLE", "UNIDIRECTIONAL", "CALL"))]
+
+
+def test_zero_weights_stay_zero_in_8_bits(tmp_path):
+    network = dnn(features=FEATURES, hours=HOURS)
+    silent = network.with_arrays({name: array * 0 for name, array in network.arrays().items()})
+    np.testing.assert_array_equal(predictor(tmp_path, silent, "int8").predict(some_stays(9)), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("network", "mode", "limit"),
+    [
+        (lstm((16, 16), **PAPER), "float32", 40_000),
+        (lstm((16, 16), **PAPER), "int8", 16_000),
+        (lstm((8, 8), **PAPER), "int8", 10_000),
+        (lstm((9, 7), **PAPER), "int8", 10_000),
+        (hlstm(16, (16,), **PAPER), "float32", 36_000),
+        (hlstm(16, (16,), **PAPER), "int8", 14_000),
+    ],
+)
+def test_the_graph_around_the_weights_leaves_room_for_the_metadata(network, mode, limit):
+    metadata_bytes = 1_600
+    assert len(tflite.build(network, mode).bytes) + metadata_bytes <= limit
