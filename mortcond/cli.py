@@ -6,7 +6,6 @@ command runs. Options resolve in the order command line, MORTCOND_* variables, T
 
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -115,7 +114,6 @@ def _call(body: Callable, context: typer.Context, values: dict[str, Any]) -> int
     resolved = {name: _resolved(context, name, value) for name, value in (values | common).items()}
     facts = {name: common[name] for name in ("workspace", "seed", "overwrite")}
     session = Session(command=context.info_name, console=console, options=resolved, **facts)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's chatter is no result and no error of ours
     try:
         result, render = body(session, **values)
         console.result(result, render)
@@ -277,6 +275,28 @@ def hlstm_convert(
 
     how = {"init": init, "distil": distil, "hidden_width": hidden_width, "hidden_depth": hidden_depth}
     return room.hlstm_convert(session, model, **how, epochs=epochs, dataset=dataset, out=out), room.render
+
+
+@command("condense")
+def condense(
+    session,
+    dataset: Annotated[Path | None, typer.Option(help="Data set the baseline was trained on.")] = None,
+    baseline: Annotated[Path | None, typer.Option(help="A model directory; else the newest uncondensed.")] = None,
+    max_bytes: Annotated[int | None, typer.Option(min=1, help="Largest file.")] = None,
+    max_latency_us: Annotated[float | None, typer.Option(help="Longest time of one stay, in microseconds.")] = None,
+    max_auroc_drop: Annotated[float, typer.Option(help="Loss of AUROC that is accepted: the margin.")] = 0.01,
+    arch: Annotated[str, typer.Option(help="Architectures to consider.")] = "lstm,hlstm,dnn,linear",
+    epochs: Annotated[int | None, typer.Option(min=2, help="Epochs of each candidate (the baseline's).")] = None,
+    budget_minutes: Annotated[float | None, typer.Option(help="Begin no candidate after this time.")] = None,
+    whole_curve: Annotated[bool, typer.Option("--whole-curve", help="Try larger ones than the answer too.")] = False,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write (condensed.tflite).")] = None,
+):
+    """Search for the smallest model that is not inferior to a baseline, within limits."""
+    from mortcond.commands import condense as room
+
+    limits = {"max_bytes": max_bytes, "max_latency_us": max_latency_us, "max_auroc_drop": max_auroc_drop}
+    how = {"arch": arch, "epochs": epochs, "budget_minutes": budget_minutes, "whole_curve": whole_curve}
+    return room.condense(session, dataset=dataset, baseline=baseline, **limits, **how, out=out), room.render
 
 
 @command("bench")

@@ -7,8 +7,7 @@ lacks, so the loop over the hours is written out here: it carries only the state
 
 from pathlib import Path
 
-import tensorflow as tf
-
+from mortcond.models.backend import tf
 from mortcond.models.network import GATES, DenseLayer, HiddenLSTMLayer, LSTMLayer, Network
 
 

@@ -86,7 +86,7 @@ def _onnx(file: Path, threads: int) -> Callable[[int], Run]:
 
 
 def _tensorflow(threads: int):
-    import tensorflow as tf
+    from mortcond.models.backend import tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)

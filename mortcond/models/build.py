@@ -5,10 +5,10 @@ Comes in: an architecture and its widths. Goes out: a Network to train.
 
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 
 from mortcond.core.errors import UsageError
+from mortcond.models.backend import keras
 from mortcond.models.keras_network import from_keras, to_keras
 from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, LSTMLayer, Network
 

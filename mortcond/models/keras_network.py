@@ -5,10 +5,10 @@ Comes in: plain weights, or a Keras model made here. Goes out: the other of the 
 
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from mortcond.core.errors import InputError
+from mortcond.models.backend import keras
 from mortcond.models.layers import FullSummary, HiddenLSTM, MeasuredMean
 from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, LSTMLayer, Network
 

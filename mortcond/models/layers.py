@@ -6,8 +6,9 @@ wherever `mortcond.models.layers` was imported.
 
 from itertools import pairwise
 
-import keras
-from keras import ops
+from mortcond.models.backend import keras
+
+ops = keras.ops
 
 
 @keras.saving.register_keras_serializable("mortcond")

@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
 from mortcond.core.console import Bar, Console
 from mortcond.core.errors import InputError, Interrupted
 from mortcond.dataset import SPLITS, Dataset
+from mortcond.models.backend import keras, tf
 from mortcond.models.epoch import Steps, compile_epoch, compile_predict, cross_entropy, distillation
 from mortcond.models.keras_network import from_keras, to_keras
 from mortcond.models.network import Network
