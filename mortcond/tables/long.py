@@ -18,6 +18,8 @@ from mortcond.tables.gcs import with_total
 from mortcond.variables import Variable, Variables
 from mortcond.variables.cleaning import clean, number
 
+TOLERANCE_HOURS = 1e-6  # at both ends of the window, as in the grid
+LISTED = 20  # names in a message
 Names = dict[str, tuple[int, int]]  # name in the source -> index of its variable, place among the variable's names
 
 
@@ -44,12 +46,13 @@ class Cohort:
         return stays, tuple(self.attrition), dropped
 
 
-def names_of(variables: Variables, source: str) -> Names:
-    """Return the names under which a source keeps the variables; where it lists none, a variable's own name."""
+def names_of(variables: Variables, source: str, own: bool = False) -> Names:
+    """Return the names under which a source keeps the variables; with `own` after them each variable's own name."""
     return {
         item: (index, place)
         for index, variable in enumerate(variables)
-        for place, item in enumerate(variable.items(source))
+        if variable.kind != "static"
+        for place, item in enumerate((*variable.items(source), variable.name) if own else variable.items(source))
     }
 
 
@@ -62,12 +65,10 @@ def own_units(variable: Variable, text: str) -> float | None:
     """
     if variable.categories:
         return float(_category(variable, text))
-    value = number(text)
-    if value is None:
+    rule = "" if variable.rule.startswith("benchmark_") or variable.rule == "presence" else variable.rule
+    if clean(replace(variable, rule=rule, low=None, high=None), text) is None:
         raise ValueError(f"{text!r} is no number")
-    if variable.rule == "presence":
-        return float(value > 0)
-    return clean(replace(variable, rule="") if variable.rule.startswith("benchmark_") else variable, text)
+    return clean(replace(variable, rule=rule), text)
 
 
 def write_events(
@@ -105,9 +106,18 @@ def write_events(
     return path, _left_out(connection, variables)
 
 
+def ignored(connection, names: Names) -> tuple[str, ...]:
+    """Return a note that lists the names of `raw` that are no variable, none where all are."""
+    counts = connection.execute("SELECT name, count(*) FROM raw GROUP BY name ORDER BY count(*) DESC, name").fetchall()
+    unknown = [f"{name} ({count:,})" for name, count in counts if name not in names]
+    shown = ", ".join(unknown[:LISTED]) + f" and {len(unknown) - LISTED} more" * (len(unknown) > LISTED)
+    return (f"{len(unknown)} names that are no variable were ignored, with their rows: {shown}",) if unknown else ()
+
+
 def measured_stays(connection, events: Path, window_hours: int) -> set[int]:
     """Return the stays that have an event in the window."""
-    sql = f"SELECT DISTINCT stay_id FROM {scan.parquet_sql(events)} WHERE hours >= 0 AND hours <= {window_hours}"
+    in_window = f"hours > -{TOLERANCE_HOURS} AND hours < {window_hours + TOLERANCE_HOURS}"
+    sql = f"SELECT DISTINCT stay_id FROM {scan.parquet_sql(events)} WHERE {in_window}"
     return {row[0] for row in connection.execute(sql).fetchall()}
 
 

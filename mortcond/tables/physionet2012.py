@@ -187,8 +187,9 @@ def _load(connection, combined: Path, parts: list[Path], request: Request) -> No
 def _hours(time: str | None, parts: list[Path]) -> float:
     parsed = _TIME.fullmatch(time or "")
     if not parsed:
-        where = _locate(parts, lambda row: row.time == (time or ""))
-        raise InputError(f"{where}, column Time: {time!r} is no time of the form HH:MM.", _REMEDY)
+        text = time or ""
+        where = _locate(parts, lambda row: row.time == text)
+        raise InputError(f"{where}, column Time: {text!r} is no time of the form HH:MM.", _REMEDY)
     return int(parsed[1]) + int(parsed[2]) / 60
 
 
