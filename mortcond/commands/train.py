@@ -40,10 +40,6 @@ class State:
         return self.folder / "checkpoints"
 
     @property
-    def optimizer(self) -> Path:
-        return self.folder / "optimizer.npz"
-
-    @property
     def record(self) -> Path:
         return self.folder / "state.json"
 
@@ -164,7 +160,7 @@ def _linear(session: Session, data: Dataset) -> Result:
     check(data, shape)
     fitted = fit_linear(data.train.X, data.train.y, data.train.subject_id, session.seed, session.console)
     seconds = round(time.perf_counter() - started, 3)
-    metrics = measure(fitted.network.predict, data)
+    metrics = measure(lambda name: fitted.network.predict(data.split(name).X), data)
     row = {"epoch": 1, "loss": metrics.pop("train_loss"), **metrics, "seconds": seconds}
     extra = {
         "strength": fitted.strength,
@@ -202,7 +198,7 @@ def _network(session, arch, preset_name, shape, how, data, target, teacher, resu
                 history=start.history,
                 soft_targets=soft,
                 stop=stop,
-                state=state.optimizer,
+                state=state.folder,
                 after_epoch=lambda rows: _remember(state, what, rows),
             )
         except Interrupted as stopped:
@@ -251,6 +247,8 @@ def _begin(state: State, what: dict[str, Any], network: Network, resume: bool) -
 def _remember(state: State, what: dict[str, Any], history: list[dict[str, Any]]) -> None:
     with atomic_file(state.record) as partial:
         partial.write_text(json.dumps({"what": what, "history": history}), encoding="utf-8")
+    for older in sorted(state.folder.glob("optimizer-*.npz"))[:-1]:  # only now does the record name the newest
+        older.unlink()
 
 
 @contextmanager
@@ -300,7 +298,7 @@ def _calibrated(trained: Result, data: Dataset) -> Result:
 
     network, calibration = calibrate(trained.network, data.val.X, data.val.y)
     kept = {name: value for name, value in trained.metrics.items() if name.endswith("_seconds")}
-    measured = measure(lambda X: network.predict(X, np.float32), data)
+    measured = measure(lambda name: network.predict(data.split(name).X, np.float32), data)
     metrics = {"loss": measured.pop("train_loss"), **measured, **kept}
     extra = trained.extra | {"calibration": asdict(calibration)}
     return replace(trained, network=network, metrics=metrics, extra=extra)

@@ -13,12 +13,21 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core.artifacts import atomic_file
 from mortcond.core.console import Bar, Console
 from mortcond.core.errors import InputError, Interrupted
-from mortcond.dataset import SPLITS, Dataset
-from mortcond.models.backend import keras, tf
-from mortcond.models.epoch import Steps, compile_epoch, compile_predict, cross_entropy, distillation
-from mortcond.models.keras_network import from_keras, to_keras
+from mortcond.dataset import SPLITS, Dataset, Split
+from mortcond.models.backend import tf
+from mortcond.models.epoch import (
+    EPSILON,
+    Plan,
+    Vectors,
+    compile_epoch,
+    compile_predict,
+    flat,
+    inputs,
+    unflat,
+)
 from mortcond.models.network import Network
 from mortcond.models.settings import TrainSettings
 
@@ -34,17 +43,12 @@ class Trained:
     history: list[dict[str, Any]]  # a row an epoch: epoch, loss, val_loss, test_loss, auroc_*, seconds
     epoch: int  # the epoch that counts: the last, or the best by validation AUROC
     metrics: dict[str, Any] = field(default_factory=dict)  # losses and AUROC of `network`
+    compile_seconds: float = 0.0  # paid once a run, part of no epoch
 
     @property
     def training_seconds(self) -> float:
-        """Seconds of all epochs, the compilation of the epoch included."""
+        """Seconds of all epochs, without the compilation."""
         return sum(row["seconds"] for row in self.history)
-
-    @property
-    def compile_seconds(self) -> float | None:
-        """What the first epoch took longer than the median of the others: compilation. None after one epoch."""
-        others = [row["seconds"] for row in self.history[1:]]
-        return max(self.history[0]["seconds"] - float(np.median(others)), 0.0) if others else None
 
 
 def fit(
@@ -81,7 +85,7 @@ def fit(
     stop
         Asked after every epoch; True ends training with Interrupted, when the epoch is saved.
     state
-        A file with the optimiser's state: read where it exists, written after every epoch.
+        A folder that takes the optimiser's state after every epoch; that of the epoch before `first_epoch` is taken up.
     after_epoch
         Called with all rows when an epoch is saved.
 
@@ -93,23 +97,25 @@ def fit(
         `stop` said so.
     """
     check(dataset, network)
-    model = to_keras(network, recurrent_dropout=settings.recurrent_dropout, input_dropout=settings.input_dropout)
-    run = _Run(model, dataset, settings, seed, soft_targets)
-    run.restore(state)
-    rows, weights = list(history), _kept_weights(checkpoints, first_epoch)
     with console.progress(f"Training {network.arch}", total=settings.epochs) as bar:
-        bar.update(first_epoch - 1)
+        bar.update(first_epoch - 1, note="compiling")
+        run = _Run(network, dataset, settings, seed, soft_targets)
+        run.restore(state, first_epoch - 1)
+        rows, weights = list(history), _kept_weights(checkpoints, first_epoch)
         for epoch in range(first_epoch, settings.epochs + 1):
+            if _patience_is_over(rows, settings):  # here, so that it holds for a resumed run as well
+                break
             rows.append(run.epoch(epoch))
-            weights[epoch] = from_keras(model)
-            _save(weights[epoch], epoch, checkpoints, run, state)
+            weights[epoch] = run.current()
+            if state is not None:
+                run.keep(state, epoch)
+            if checkpoints is not None:
+                weights[epoch].save(checkpoints / f"epoch-{epoch:03d}.npz")
             after_epoch(rows)
             _show(bar, rows[-1])
             if stop is not None and stop() and epoch < settings.epochs:
                 raise Interrupted(f"Training stopped after epoch {epoch} of {settings.epochs}; all of it is saved.")
-            if _patience_is_over(rows, settings):
-                break
-    return run.finish(rows, weights)
+        return run.finish(rows, weights)
 
 
 def check(dataset: Dataset, network: Network) -> None:
@@ -134,15 +140,15 @@ def check(dataset: Dataset, network: Network) -> None:
         )
 
 
-def measure(predict: Callable[[np.ndarray], np.ndarray], dataset: Dataset) -> dict[str, Any]:
-    """Return NAME_loss and auroc_NAME of every split; None where it is empty or has one outcome only."""
-    measured: dict[str, Any] = {}
-    for name in SPLITS:
-        split = getattr(dataset, name)
-        has_stays = split is not None and len(split) > 0
-        risk = predict(split.X) if has_stays else None
-        measured[f"{name}_loss"] = _loss(split.y, risk) if has_stays else None
-        measured[f"auroc_{name}"] = _auroc(split.y, risk) if has_stays else None
+def measure(predict: Callable[[str], np.ndarray], dataset: Dataset) -> dict[str, Any]:
+    """Return NAME_loss and auroc_NAME of every split; None where it is empty or has one outcome only.
+
+    predict gives the risks of the split of a name, (stays,).
+    """
+    measured: dict[str, Any] = {part: None for name in SPLITS for part in (f"{name}_loss", f"auroc_{name}")}
+    for name, split in _splits(dataset):
+        risk = predict(name)
+        measured |= {f"{name}_loss": _loss(split.y, risk), f"auroc_{name}": _auroc(split.y, risk)}
     return measured
 
 
@@ -156,61 +162,80 @@ def set_threads(threads: int) -> None:
 
 
 class _Run:
-    """One training run: the model with its optimiser and compiled functions, and the data as tensors."""
+    """One training run: the network's vectors, the compiled functions, and the data."""
 
-    def __init__(self, model, dataset: Dataset, settings: TrainSettings, seed: int, soft_targets):
-        self.model, self.dataset, self.settings, self.seed = model, dataset, settings, seed
-        self.optimizer = keras.optimizers.Adam(
-            settings.learning_rate, weight_decay=settings.weight_decay or None, global_clipnorm=settings.clip_norm
-        )
-        self.optimizer.build(model.trainable_variables)
-        self.X = tf.convert_to_tensor(dataset.train.X)
-        self.targets, loss = _targets(dataset.train.y, soft_targets, settings)
-        steps = Steps.of(len(dataset.train), min(settings.batch_size, len(dataset.train)))
-        self.train_epoch = compile_epoch(model, self.optimizer, steps, loss)
-        self.predict = compile_predict(model)
-        self.seeds = [v for v in model.non_trainable_variables if "seed_generator" in v.path]
+    def __init__(self, network: Network, dataset: Dataset, settings: TrainSettings, seed: int, soft_targets):
+        self.network, self.dataset, self.settings, self.seed = network, dataset, settings, seed
+        weights = flat(network)
+        zeros = np.zeros_like(weights)
+        self.vectors = Vectors(*(tf.constant(array) for array in (weights, zeros, zeros, np.float32(0))))
+        self.train_epoch, self.predict = compile_epoch(network, settings), compile_predict(network)
+        self.data = {name: inputs(network, split.X) for name, split in _splits(dataset)}
+        train = tf.convert_to_tensor(self.data["train"]), tf.convert_to_tensor(_targets(dataset.train.y, soft_targets))
+        self.arguments = train
+        started = time.perf_counter()
+        self._train(0)  # compiles
+        self.compile_seconds = time.perf_counter() - started
 
     def epoch(self, number: int) -> dict[str, Any]:
-        """Train one epoch and measure it; the first of a run pays for the compilation of the epoch."""
-        order = np.random.default_rng([self.seed, number]).permutation(len(self.dataset.train)).astype(np.int32)
-        for index, variable in enumerate(self.seeds):
-            variable.assign(np.array([self.seed * 100_003 + number, index], variable.dtype))
-        self.optimizer.learning_rate.assign(_learning_rate(self.settings, number))
-        arguments = (self.X, self.targets, tf.convert_to_tensor(order))
+        """Train one epoch and measure it."""
         started = time.perf_counter()
-        loss = float(self.train_epoch(*arguments))
+        self.vectors, loss = self._train(number)
+        loss = float(loss)
         seconds = time.perf_counter() - started
-        return {"epoch": number, "loss": loss, **self.measure(), "seconds": round(seconds, 4)}
+        return {"epoch": number, "loss": loss, **self.measure(self.vectors.weights), "seconds": round(seconds, 4)}
 
-    def measure(self) -> dict[str, Any]:
-        """Return loss of val and test, and AUROC of all splits, of the model as it stands."""
-        measured = measure(self.predict, self.dataset)
+    def _train(self, number: int) -> tuple[Vectors, Any]:
+        """Train epoch `number`; its order and its dropout depend on nothing else but the seed. 0 trains no step."""
+        order = np.random.default_rng([self.seed, number]).permutation(len(self.dataset.train))
+        plan = Plan.of(order, self.settings.batch_size)
+        steps = len(plan.rows) if number else 0
+        rate = np.float32(_learning_rate(self.settings, max(number, 1)))
+        dice = np.random.default_rng([self.seed, number, 1]).integers(2**30, size=2, dtype=np.int32)
+        numbers = (tf.constant(value) for value in (plan.rows, plan.counted, np.int32(steps), rate, dice))
+        return self.train_epoch(self.vectors, *self.arguments, *numbers)
+
+    def measure(self, weights: Any) -> dict[str, Any]:
+        """Return loss of val and test, and AUROC of all splits, with the given weights."""
+        measured = measure(lambda name: self.predict(weights, self.data[name]), self.dataset)
         measured.pop("train_loss")  # the history's own is the mean over the epoch, with dropout
         return measured
 
-    def restore(self, state: Path | None) -> None:
-        if state is not None and state.is_file():
-            with np.load(state, allow_pickle=False) as file:
-                for index, variable in enumerate(self.optimizer.variables):
-                    variable.assign(file[str(index)])
+    def current(self) -> Network:
+        """Return the network as it stands."""
+        return unflat(self.network, self.vectors.weights.numpy())
+
+    def restore(self, state: Path | None, epoch: int) -> None:
+        """Take up the optimiser as it was after `epoch`, where its state was kept."""
+        path = state / f"optimizer-{epoch:03d}.npz" if state is not None else None
+        if path is not None and path.is_file():
+            with np.load(path, allow_pickle=False) as file:
+                kept = {name: tf.constant(file[name]) for name in ("momentum", "velocity", "steps")}
+            self.vectors = self.vectors._replace(**kept)
+
+    def keep(self, state: Path, epoch: int) -> None:
+        """Write the optimiser's state."""
+        with atomic_file(state / f"optimizer-{epoch:03d}.npz") as partial, partial.open("wb") as file:
+            np.savez(file, **{name: getattr(self.vectors, name).numpy() for name in Vectors._fields[1:]})
 
     def finish(self, rows: list[dict[str, Any]], weights: dict[int, Network]) -> Trained:
+        """Return the epoch that counts, or the average of the last ones up to it."""
         chosen = _chosen_epoch(rows, self.settings)
         epochs = [epoch for epoch in range(chosen - self.settings.average + 1, chosen + 1) if epoch in weights]
         network = _average([weights[epoch] for epoch in epochs])
         metrics = {"loss": next(row["loss"] for row in rows if row["epoch"] == chosen)}
-        for variable, value in zip(self.model.trainable_variables, _variables(network), strict=True):
-            variable.assign(value)
-        return Trained(network, rows, chosen, metrics | self.measure())
+        metrics |= self.measure(tf.constant(flat(network)))
+        return Trained(network, rows, chosen, metrics, self.compile_seconds)
 
 
-def _targets(y: np.ndarray, soft: np.ndarray | None, settings: TrainSettings):
-    outcome = y.astype(np.float32)
-    if soft is None or not settings.teacher_weight:
-        return tf.convert_to_tensor(outcome), cross_entropy
-    both = np.stack([outcome, soft.astype(np.float32)], axis=1)  # (stays, 2)
-    return tf.convert_to_tensor(both), distillation(settings.teacher_weight, settings.temperature)
+def _splits(dataset: Dataset) -> list[tuple[str, Split]]:
+    found = ((name, getattr(dataset, name)) for name in SPLITS)
+    return [(name, split) for name, split in found if split is not None and len(split) > 0]
+
+
+def _targets(y: np.ndarray, soft: np.ndarray | None) -> np.ndarray:
+    """Return (stays, 2) float32: the outcome, and a teacher's risk where there is one."""
+    return np.stack([y, y if soft is None else soft], axis=1).astype(np.float32)
 
 
 def _learning_rate(settings: TrainSettings, epoch: int) -> float:
@@ -222,16 +247,6 @@ def _learning_rate(settings: TrainSettings, epoch: int) -> float:
 def _kept_weights(checkpoints: Path | None, first_epoch: int) -> dict[int, Network]:
     files = sorted(checkpoints.glob("epoch-*.npz")) if checkpoints is not None and first_epoch > 1 else []
     return {int(file.stem[6:]): Network.load(file) for file in files if int(file.stem[6:]) < first_epoch}
-
-
-def _save(network: Network, epoch: int, checkpoints: Path | None, run: _Run, state: Path | None) -> None:
-    if state is not None:  # first the optimiser's state, so that weights never stand without it
-        from mortcond.core.artifacts import atomic_file
-
-        with atomic_file(state) as partial, partial.open("wb") as file:
-            np.savez(file, **{str(index): value.numpy() for index, value in enumerate(run.optimizer.variables)})
-    if checkpoints is not None:
-        network.save(checkpoints / f"epoch-{epoch:03d}.npz")
 
 
 def _show(bar: Bar, row: dict[str, Any]) -> None:
@@ -259,12 +274,10 @@ def _average(networks: list[Network]) -> Network:
     return networks[-1].with_arrays({name: np.mean([a[name] for a in arrays], axis=0) for name in arrays[-1]})
 
 
-def _variables(network: Network) -> list[np.ndarray]:
-    return [variable.numpy() for variable in to_keras(network).trainable_variables]
-
-
 def _loss(y: np.ndarray, risk: np.ndarray) -> float:
-    return float(cross_entropy(y.astype(np.float32), risk.astype(np.float32)))
+    """Return the mean cross-entropy."""
+    risk = np.clip(risk.astype(np.float64), EPSILON, 1 - EPSILON)
+    return float(-np.mean(np.where(y == 1, np.log(risk), np.log1p(-risk))))
 
 
 def _auroc(y: np.ndarray, risk: np.ndarray) -> float | None:
