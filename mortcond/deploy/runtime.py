@@ -6,6 +6,9 @@ Comes in: the path of a `.tflite` file or a model directory, then scaled stays. 
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import numpy as np
 from mortcond.core.errors import InputError
 from mortcond.deploy import metadata
 
-BATCH = 64  # stays in one call: larger ones leave the processor's cache and get slower
+BATCH = 64  # stays in one call: far larger ones leave the processor's cache and get slower
 PROBE_SECONDS = 60
 PROBE = """
 import sys
@@ -34,7 +37,7 @@ class Predictor:
     path
         A `.tflite` file, or a model directory (its model.tflite).
     threads
-        Threads of the interpreter.
+        How many calls run side by side, each on one thread: the operations are too small to be shared out themselves.
 
     Raises
     ------
@@ -76,41 +79,28 @@ class Predictor:
                 "Use the data set that the model was trained on, or one that preprocess --apply made for it.",
             )
         size = batch_size or BATCH
-        parts = [self._run(x[start : start + size]) for start in range(0, len(x), size)]
+        starts = range(0, len(x), size)
+        workers = self._workers[: len(starts)]
+        if len(workers) < 2:
+            parts = [self._workers[0].run(x[start : start + size]) for start in starts]
+        else:
+            with ThreadPoolExecutor(len(workers)) as pool:  # the interpreter works outside Python's lock
+                tasks = [
+                    pool.submit(_every, worker, x, starts[i :: len(workers)], size) for i, worker in enumerate(workers)
+                ]
+                parts = [tasks[i % len(workers)].result()[i // len(workers)] for i in range(len(starts))]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
-    def _run(self, x: np.ndarray) -> np.ndarray:
-        interpreter, source = self._interpreter, self._input["index"]
-        if self._input_shape != x.shape:
-            interpreter.resize_tensor_input(source, x.shape)
-            interpreter.allocate_tensors()
-            self._input_shape = x.shape
-        interpreter.set_tensor(source, np.ascontiguousarray(x, np.float32))
-        interpreter.invoke()
-        return interpreter.get_tensor(self._output["index"]).reshape(-1).copy()
+    @cached_property
+    def _workers(self) -> list["Worker"]:
+        return [self._first, *(Worker(self.content, self.path) for _ in range(self.threads - 1))]
 
     @cached_property
-    def _interpreter(self):
-        from ai_edge_litert.interpreter import Interpreter
-
-        try:
-            interpreter = Interpreter(model_content=self.content, num_threads=self.threads)
-            interpreter.allocate_tensors()
-        except (RuntimeError, ValueError) as error:
-            raise InputError(f"{self.path} cannot be loaded ({str(error)[:200]}).", metadata.REMEDY) from None
-        self._input_shape = None
-        return interpreter
-
-    @cached_property
-    def _input(self) -> dict[str, Any]:
-        return self._interpreter.get_input_details()[0]
-
-    @cached_property
-    def _output(self) -> dict[str, Any]:
-        return self._interpreter.get_output_details()[0]
+    def _first(self) -> "Worker":
+        return Worker(self.content, self.path)
 
     def _shape(self) -> tuple[int, int]:
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        inputs, outputs = self._first.inputs, self._first.outputs
         one_each = len(inputs) == 1 and len(outputs) == 1
         if not one_each or len(inputs[0]["shape"]) != 3 or inputs[0]["dtype"] != np.float32:
             raise InputError(
@@ -119,6 +109,55 @@ class Predictor:
                 "Name a .tflite file that mortcond quantize or train wrote.",
             )
         return int(inputs[0]["shape"][1]), int(inputs[0]["shape"][2])
+
+
+class Worker:
+    """One interpreter, on one thread.
+
+    Raises InputError where the file cannot be loaded.
+    """
+
+    def __init__(self, content: bytes, path: Path):
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            with _without_notes():
+                self.interpreter = Interpreter(model_content=content, num_threads=1)
+                self.interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"{path} cannot be loaded ({str(error)[:200]}).", metadata.REMEDY) from None
+        self.inputs, self.outputs = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        self.shape: tuple[int, ...] | None = None
+
+    def run(self, x: np.ndarray) -> np.ndarray:
+        """Return the risks of one batch, (stays,)."""
+        source = self.inputs[0]["index"]
+        if self.shape != x.shape:
+            self.interpreter.resize_tensor_input(source, x.shape)
+            with _without_notes():
+                self.interpreter.allocate_tensors()
+            self.shape = x.shape
+        self.interpreter.set_tensor(source, np.ascontiguousarray(x, np.float32))
+        self.interpreter.invoke()
+        return self.interpreter.get_tensor(self.outputs[0]["index"]).reshape(-1).copy()
+
+
+def _every(worker: Worker, x: np.ndarray, starts: range, size: int) -> list[np.ndarray]:
+    return [worker.run(x[start : start + size]) for start in starts]
+
+
+@contextmanager
+def _without_notes() -> Iterator[None]:
+    """Keep the interpreter's own notes ("Created TensorFlow Lite XNNPACK delegate") off stderr."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def tflite_path(path: Path) -> Path:
