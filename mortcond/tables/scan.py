@@ -74,6 +74,14 @@ def find(folder: Path, name: str) -> Table | None:
     return Table(name, tuple(files), tuple(_header(file) for file in files))
 
 
+def single(path: Path) -> Table:
+    """Return the table that is one file.
+
+    Raises InputError where it has no readable header.
+    """
+    return Table(_stem(path), (path,), (_header(path),))
+
+
 def require(folder: Path, name: str) -> Table:
     """Return the table `name` of a folder.
 
