@@ -355,7 +355,7 @@ def predict(
     split: Annotated[str, typer.Option(help="Split of a data set: train, val, test or all.")] = "test",
     format: Annotated[str, typer.Option(help="csv, or jsonl: a JSON object a line.")] = "csv",
     records: Annotated[str | None, typer.Option(help="Form of raw records; told by their files.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the interpreter.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="Calls side by side (one a processor).")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; without it, stdout.")] = None,
 ):
     """Predict the risk of each stay, without TensorFlow."""
@@ -391,6 +391,19 @@ def run(
 
     options = {"epochs": epochs, "quantile": quantile, "preset": preset, "variables": variables, "outcomes": outcomes}
     return room.run(session, source, **options), room.render
+
+
+@command("fetch")
+def fetch(
+    session,
+    name: Annotated[str, typer.Argument(help="physionet2012, mimic3-demo or mimic4-demo.")],
+    base_url: Annotated[str | None, typer.Option(help="Folder of a mirror with the same files.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write; default: the name.")] = None,
+):
+    """Download an open data set from PhysioNet, check it, unpack it."""
+    from mortcond.commands import fetch as room
+
+    return room.fetch(session, name, base_url=base_url, out=out), room.render
 
 
 @command("synth")
