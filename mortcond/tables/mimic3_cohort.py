@@ -173,8 +173,8 @@ def _read(connection, table: Table, columns: tuple[str, ...], unique: str) -> pd
     twice = rows[unique][rows[unique].duplicated() & rows[unique].notna()]
     if len(twice):
         value = twice.iloc[0]
-        where = scan.locate(table, lambda row: row.get(unique) == value)
-        raise InputError(f"{where}: {unique.upper()} {value} is there more than once.", "Keep one row of each.")
+        where = scan.locate(table, lambda row: row.get(unique) == value, occurrence=2)
+        raise InputError(f"{where}: {unique.upper()} {value} is there a second time.", "Keep one row of each.")
     return rows
 
 

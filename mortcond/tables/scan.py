@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -159,13 +160,10 @@ def explain(error: duckdb.Error, tables: tuple[Table, ...], kinds: dict[str, str
     return error
 
 
-def locate(table: Table, matches: Callable[[dict[str, str]], bool]) -> str:
-    """Return "file, row n" of the first row that matches (a dict by lower-case column name), "" where none does."""
-    for path in table.files:
-        for number, row in _rows(path):
-            if matches(row):
-                return f"{path}, row {number}"
-    return ""
+def locate(table: Table, matches: Callable[[dict[str, str]], bool], occurrence: int = 1) -> str:
+    """Return "file, row n" of the first (or a further) row that matches, a dict by lower-case column name; "": none."""
+    found = (f"{path}, row {number}" for path in table.files for number, row in _rows(path) if matches(row))
+    return next(islice(found, occurrence - 1, None), "")
 
 
 def store(connection, scratch: Path, name: str, rows: pd.DataFrame) -> None:
@@ -244,7 +242,7 @@ def _header(path: Path) -> tuple[str, ...]:
 
 def _csv_header(path: Path) -> tuple[str, ...]:
     with _open(path) as file:
-        return tuple(next(csv.reader(file), ()))
+        return tuple(next(csv.reader(_decoded(file)), ()))
 
 
 def _parquet_header(path: Path) -> tuple[str, ...]:
@@ -255,7 +253,7 @@ def _parquet_header(path: Path) -> tuple[str, ...]:
 
 def _open(path: Path):
     opener = gzip.open if path.name.lower().endswith(".gz") else open
-    return opener(path, "rt", encoding="utf-8-sig", newline="")
+    return opener(path, "rb")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -269,7 +267,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 yield number, {name: value or "" for name, value in zip(names, row, strict=True)}
         return
     with _open(path) as file:
-        reader = csv.reader(file)
+        reader = csv.reader(_decoded(file))
         names = [name.strip().lower() for name in next(reader, ())]
         line = reader.line_num
         for row in reader:
@@ -285,9 +283,8 @@ def _fault(path: Path, columns: int) -> tuple[str, str] | None:
     if _is_parquet(path):
         return _parquet_fault(path)
     row = 1
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
     try:
-        with opener(path, "rb") as file:
+        with _open(path) as file:
             reader = csv.reader(_decoded(file), strict=True)
             for cells in reader:
                 if cells and len(cells) != columns:
