@@ -52,7 +52,7 @@ def detect(source: Path) -> bool:
 def read(source: Path, variables: Variables, request: Request) -> Records:
     """Read MIMIC-III tables; see `tables.read`."""
     items = [
-        Item(item, index, (variable.item_units or {}).get(item, ""), variable.flagged == "keep")
+        Item(item, index, variable.item_units.get(item, ""), variable.flagged == "keep")
         for index, variable in enumerate(variables)
         for item in variable.items("mimic3")
     ]

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,8 @@ class Variable:
     scale: str = "linear"
     rule: str = ""
     flagged: str = "drop"
-    sources: dict[str, tuple[str, ...]] | None = None  # source -> ids or names
-    item_units: dict[str, str] | None = None  # id -> the unit that its source does not write
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)  # source -> ids or names
+    item_units: dict[str, str] = field(default_factory=dict)  # id -> the unit that its source does not write
     citation: str = ""
 
     def category_index(self, text: str) -> int | None:
@@ -79,7 +79,7 @@ class Variable:
 
     def items(self, source: str) -> tuple[str, ...]:
         """Return the ids or names under which a source keeps this variable, () where it lacks it."""
-        return (self.sources or {}).get(source, ())
+        return self.sources.get(source, ())
 
     @property
     def normal_value(self) -> float | None:
@@ -284,11 +284,11 @@ def _number(cell: dict[str, str], column: str, where: str, faults: list[str]) ->
 
 
 def _from_dict(row: dict[str, Any]) -> Variable:
-    known = {field.name for field in fields(Variable)}
+    known = {entry.name for entry in fields(Variable)}
     kept = {key: value for key, value in row.items() if key in known}
     kept["categories"] = tuple(kept["categories"])
     kept["spellings"] = tuple(tuple(texts) for texts in kept["spellings"])
-    kept["sources"] = {source: tuple(items) for source, items in (kept["sources"] or {}).items()}
+    kept["sources"] = {source: tuple(items) for source, items in kept["sources"].items()}
     return Variable(**kept)
 
 
