@@ -7,6 +7,7 @@ many stays there are.
 
 import csv
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -25,6 +26,7 @@ from mortcond.deploy.stays import SPLITS, Stays, measured_hours
 
 COLUMNS = ("stay_id", "risk", "never_measured", "warning")
 FORMATS = ("csv", "jsonl")
+MOST_THREADS = 4  # beyond, reading the stays is what takes the time
 BATCH_STAYS = 512  # read, predicted and written at a time
 
 
@@ -45,7 +47,7 @@ def predict(
     split: str = "test",
     format: str = "csv",
     records: str | None = None,
-    threads: int = 1,
+    threads: int | None = None,
     out: Path | None = None,
 ) -> dict[str, Any]:
     """Predict the risk of death in hospital of each stay.
@@ -63,7 +65,7 @@ def predict(
     records
         The form of raw records; None: told by what they hold.
     threads
-        Threads of the interpreter.
+        Calls of the interpreter side by side; None: as many as there are processors, at most MOST_THREADS.
     out
         The file to write; None: stdout (with --json, `predictions` of the result).
 
@@ -77,7 +79,7 @@ def predict(
         raise UsageError(f"There is no split {split!r}.", f"Choose of {', '.join((*SPLITS, 'all'))}.")
     if out is not None:
         refuse_existing(out, session.overwrite)
-    predictor = Predictor(_model_path(session, model), threads)
+    predictor = Predictor(_model_path(session, model), threads or min(os.cpu_count() or 1, MOST_THREADS))
     kept: list[dict[str, Any]] = []
     with _source(session, data, predictor, split, records) as source, _sink(session, out, format, kept) as write:
         result = _predict(session, predictor, source, write)

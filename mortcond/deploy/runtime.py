@@ -80,9 +80,9 @@ class Predictor:
             )
         size = batch_size or BATCH
         starts = range(0, len(x), size)
-        workers = self._workers[: len(starts)]
-        if len(workers) < 2:
-            parts = [self._workers[0].run(x[start : start + size]) for start in starts]
+        workers = self._workers[: len(starts)] if len(starts) > 1 else [self._first]
+        if len(workers) == 1:
+            parts = [self._first.run(x[start : start + size]) for start in starts]
         else:
             with ThreadPoolExecutor(len(workers)) as pool:  # the interpreter works outside Python's lock
                 tasks = [

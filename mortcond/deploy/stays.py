@@ -4,6 +4,9 @@ Comes in: a data set. Goes out: batches of scaled stays, and what was measured o
 """
 
 import json
+import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,6 +22,11 @@ from mortcond.core.errors import InputError
 SPLITS = ("train", "val", "test")
 MASK = "mask->"
 REMEDY = "Make it again with mortcond preprocess."
+MOST_HOURS = 10_000
+BROKEN = (  # what zipfile, numpy and json raise for bytes that are not what they say
+    *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError),
+    *(KeyError, ValueError, TypeError, NotImplementedError, OverflowError),
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,7 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield file
     except FileNotFoundError:
         raise InputError(f"There is no data set {path}.", "Make one with mortcond preprocess.") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, zlib.error) as error:
+    except BROKEN as error:
         raise InputError(f"{path} is no data set ({type(error).__name__}: {error}).", REMEDY) from None
 
 
@@ -62,7 +70,7 @@ def header(file: zipfile.ZipFile, splits: tuple[str, ...]) -> Header:
     for split in splits:
         with file.open(f"X_{split}.npy") as member:
             shape, _, dtype = _npy_header(member)
-        if len(shape) != 3 or shape[2] != len(names) or dtype != np.float32:
+        if len(shape) != 3 or shape[2] != len(names) or shape[1] > MOST_HOURS or dtype != np.float32:
             raise ValueError(f"X_{split} is {dtype} of shape {shape}, not float32 with {len(names)} features")
         stays += shape[0]
     return Header(names, _array(file, "mean"), _array(file, "std"), meta, stays)
@@ -76,7 +84,7 @@ def batches(file: zipfile.ZipFile, splits: tuple[str, ...], size: int) -> Iterat
             shape, fortran, dtype = _npy_header(member)
             if fortran or len(stay_id) != shape[0]:
                 raise ValueError(f"X_{split} and stay_id_{split} do not fit together")
-            row_bytes = int(np.prod(shape[1:])) * dtype.itemsize
+            row_bytes = math.prod(shape[1:]) * dtype.itemsize
             for start in range(0, shape[0], size):
                 count = min(size, shape[0] - start)
                 data = member.read(count * row_bytes)

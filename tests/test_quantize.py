@@ -1,0 +1,98 @@
+"""quantize: what it writes, what it checks, and what it refuses."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from deploy_workspace import network, session, stub_keras, workspace
+
+from mortcond import dataset as datasets
+from mortcond.commands import quantize as room
+from mortcond.core.errors import InputError, LimitError, UsageError
+from mortcond.deploy import metadata
+from mortcond.deploy.check import auroc, compare
+from mortcond.deploy.runtime import Predictor
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    stub_keras(monkeypatch, network())
+    return workspace(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["int8", "dynamic", "float16", "float32"])
+def test_one_file_with_its_origin_and_its_check(folder, mode):
+    result = room.quantize(session("quantize", folder), folder / "lstm", mode=mode)
+    path = folder / f"lstm-{mode}.tflite"
+    assert (result["path"], result["size_bytes"]) == (str(path), path.stat().st_size)
+    record = metadata.read(path)
+    manifest = record["manifest"]
+    assert (manifest["kind"], manifest["quantization"], manifest["arch"]) == ("tflite", mode, "lstm")
+    assert [step["command"] for step in manifest["lineage"]] == ["preprocess", "train"]
+    assert manifest["parent"]["sha256"] == manifest["inputs"]["model"]["sha256"]
+    assert record["inputs"]["feature_names"]
+    assert record["threshold"] == 0.21
+    assert record["intended_use"]
+    assert record["tensors"] == result["tensors"]
+    assert manifest["extra"]["check"] == result["check"]
+    test = datasets.load(folder / "dataset.npz").test
+    risk = Predictor(path).predict(test.X)
+    assert np.abs(risk - network().predict(test.X)).max() <= room.TOLERANCE[mode]
+    json.dumps(result)
+
+
+def test_the_check_is_on_validation_stays_and_training_stays_alone_calibrate(folder, monkeypatch):
+    seen = {}
+
+    def build(model, mode, calibration):
+        seen["calibration"] = calibration
+        return original(model, mode, calibration)
+
+    original = room.build
+    monkeypatch.setattr(room, "build", build)
+    result = room.quantize(session("quantize", folder))
+    data = datasets.load(folder / "dataset.npz")
+    np.testing.assert_array_equal(seen["calibration"], data.train.X)
+    written = Predictor(folder / "lstm-int8.tflite").predict(data.val.X)
+    expected = network().predict(data.val.X)
+    assert result["check"]["max_abs_dp"] == pytest.approx(np.abs(written - expected).max())
+    assert result["check"]["mean_abs_dp"] == pytest.approx(np.abs(written - expected).mean())
+
+
+def test_beyond_the_tolerance_nothing_is_written(folder):
+    with pytest.raises(LimitError, match=r"differs from its parent by up to .* 1e-09 is allowed"):
+        room.quantize(session("quantize", folder), tolerance=1e-9)
+    assert sorted(path.name for path in folder.iterdir()) == ["dataset.npz", "lstm"]
+
+
+def test_a_file_that_predicts_something_else_is_told(folder):
+    room.quantize(session("quantize", folder))
+    other = replace(network(), dense=tuple(replace(layer, bias=layer.bias + 1) for layer in network().dense))
+    val = datasets.load(folder / "dataset.npz").val
+    assert compare(folder / "lstm-int8.tflite", other, val.X, val.y)["max_abs_dp"] > 0.1
+
+
+def test_what_it_refuses(folder):
+    with pytest.raises(UsageError, match="no mode"):
+        room.quantize(session("quantize", folder), mode="int4")
+    room.quantize(session("quantize", folder))
+    with pytest.raises(UsageError, match="exists already"):
+        room.quantize(session("quantize", folder))
+    with pytest.raises(InputError, match="is a file"):
+        room.quantize(session("quantize", folder), folder / "lstm-int8.tflite", mode="dynamic")
+    data = datasets.load(folder / "dataset.npz")
+    datasets.save(folder / "dataset.npz", replace(data, meta=data.meta | {"note": "other data"}))
+    with pytest.raises(InputError, match="other data"):
+        room.quantize(session("quantize", folder), mode="dynamic")
+
+
+def test_the_result_is_shown(folder):
+    lines = list(room.render(room.quantize(session("quantize", folder))))
+    assert "int8" in lines[0]
+    assert "AUROC" in lines[1]
+
+
+def test_auroc_counts_equal_risks_half():
+    assert auroc(np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.2, 0.9])) == pytest.approx(3.5 / 4)
+    assert auroc(np.array([0, 0]), np.array([0.1, 0.2])) is None
