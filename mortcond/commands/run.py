@@ -16,7 +16,7 @@ from mortcond.commands.bench import render as render_bench
 from mortcond.commands.manifests import read_any_manifest
 from mortcond.core.artifacts import sha256
 from mortcond.core.console import Bar, Console
-from mortcond.core.errors import MortcondError
+from mortcond.core.errors import LimitError, MortcondError
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
@@ -57,14 +57,15 @@ def run(
 
     Returns
     -------
-    The result of `bench`, and `steps`: for each step its artifact, the seconds it took, and why it ran (None: fresh).
+    The result of `bench`, and `steps`: for each step its artifact, the seconds it took, why it ran (None: fresh), and why
+    its artifact was refused, if it was.
     """
     given = {"epochs": epochs, "preset": preset, "quantile": quantile, "variables": variables, "outcomes": outcomes}
     steps = list(chain(session.workspace, source, {name: value for name, value in given.items() if value is not None}))
     with session.console.chain("mortcond run", len(steps) + 1) as (console, bar):
         done = [_step(step, session, console, bar) for step in steps]
         bar.update(len(steps), note="bench")
-        artifacts = [step.out for step in steps if step.command != "preprocess"]
+        artifacts = [step.out for step in steps if step.command != "preprocess" and step.out.exists()]
         dataset = session.workspace / DATASET
         result = _call(
             Step("bench", session.workspace / "bench"), session, console, artifacts=artifacts, dataset=dataset
@@ -83,8 +84,8 @@ def chain(workspace: Path, source: Path | None, given: dict[str, Any]) -> Iterat
     floor = Step("train", workspace / "linear", {"dataset": dataset}, {"arch": "linear"})
     lstm = Step("train", workspace / "lstm", {"dataset": dataset}, {"arch": "lstm"} | training)
     dnn = Step("train", workspace / "dnn", {"dataset": dataset}, {"arch": "dnn"} | training)
-    models = [floor, lstm, pruned(lstm, quantile), hidden_layer(lstm), dnn, pruned(dnn, quantile)]
-    for model in models:
+    yield floor
+    for model in (lstm, pruned(lstm, quantile), hidden_layer(lstm), dnn, pruned(dnn, quantile)):
         yield model
         name = f"{model.out.name}-int8.tflite"
         yield Step("quantize", workspace / name, {"model": model.out, "dataset": dataset}, {"mode": "int8"})
@@ -135,11 +136,17 @@ def _step(step: Step, session: Session, console: Console, bar: Bar) -> dict[str,
     started = time.monotonic()
     bar.advance(0, note=step.out.name)
     reason = why_stale(step, session.seed) if not session.overwrite else "--overwrite"
+    refused = None
     if reason:
         console.note(f"{step.command}: {step.out} ({reason})")
-        _call(step, session, console)
+        try:
+            _call(step, session, console)
+        except LimitError as error:  # an 8-bit form too far from its parent is a finding, and the others still count
+            refused = error.problem
+            console.warn(f"Left out: {refused}")
     bar.advance(1)
-    return {"artifact": str(step.out), "reason": reason, "seconds": round(time.monotonic() - started, 2)}
+    seconds = round(time.monotonic() - started, 2)
+    return {"artifact": str(step.out), "reason": reason, "refused": refused, "seconds": seconds}
 
 
 def _call(step: Step, session: Session, console: Console) -> dict[str, Any]:
