@@ -122,9 +122,9 @@ def render(result: dict[str, Any]) -> Iterator[Any]:
     from rich.table import Table
 
     table = Table()
-    headings = ("Model", "Parameters", "Training, s an epoch", "AUROC val", "AUROC test")
+    headings = ("Model", "Parameters", "s per epoch", "AUROC val", "AUROC test")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading == "Model" else "right")
+        table.add_column(heading, justify="left" if heading == "Model" else "right", overflow="fold")
     for row in (result["parent"], result):
         scores = [row["metrics"].get(name) for name in ("auroc_val", "auroc_test")]
         shown = ["-" if value is None else f"{value:.3f}" for value in scores]

@@ -284,7 +284,7 @@ def _layer_table(result: dict[str, Any]) -> Any:
 
     table = Table(title=f"Cut from {result['parent']}")
     for heading, justify in (("Layer", "left"), ("Channels", "left"), ("Before", "right"), ("After", "right")):
-        table.add_column(heading, justify=justify)
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in result["layers"]:
         table.add_row(row["layer"], row["kind"], str(row["before"]), str(row["after"]))
     return table
@@ -295,7 +295,7 @@ def _family_table(result: dict[str, Any]) -> Any:
 
     table = Table(title=f"Pruned from {result['parent']}")
     for heading, justify in (("Model", "left"), ("Parameters", "right"), ("AUROC val", "right"), ("test", "right")):
-        table.add_column(heading, justify=justify)
+        table.add_column(heading, justify=justify, overflow="fold")
     for model in result["models"]:
         scores = [model["metrics"].get(name) for name in ("auroc_val", "auroc_test")]
         shown = ["-" if value is None else f"{value:.3f}" for value in scores]

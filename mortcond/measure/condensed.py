@@ -92,7 +92,7 @@ def _tradeoff(pyplot: Any, records: list[Record], facts: Record) -> Any:
     for arch in dict.fromkeys(record["arch"] for record in records):
         own = [record for record in records if record["arch"] == arch]
         points = ([r["bytes"] / 1000 for r in own], [r["auroc"] for r in own])
-        style = {"marker": MARKERS.get(arch, "P"), "norm": norm, "cmap": "viridis", "s": 30, "label": arch}
+        style = {"marker": MARKERS.get(arch, "P")[0], "norm": norm, "cmap": "viridis", "s": 30, "label": arch}
         shown = axes.scatter(*points, c=[r["latency_us"] for r in own], edgecolors=PAPER, linewidths=0.5, **style)
     front = sorted((record["bytes"] / 1000, record["auroc"]) for record in records if record["on_front"])
     axes.step(*zip(*front, strict=True), where="post", color=MUTED, lw=1.0, zorder=0)

@@ -1,0 +1,361 @@
+"""condense: the smallest model that is not inferior to a baseline, within what the user can afford.
+
+Comes in: a baseline model and the data set it was trained on. Goes out: one `.tflite` file, and the folder condense/
+with the record of every candidate, the trade-off plotted, and the trained networks, from which an interrupted search
+goes on.
+
+The choice looks at the validation split only: among the files within the limits, the smallest whose paired 95 %
+interval of the AUROC difference to the baseline lies above minus the margin. The test split is looked at once, for the
+one chosen.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from mortcond import dataset as datasets
+from mortcond.commands.children import read_parent
+from mortcond.commands.trials import Workshop
+from mortcond.condense import search
+from mortcond.condense.search import Recipe
+from mortcond.core.artifacts import atomic_file, refuse_existing, size_bytes
+from mortcond.core.console import Bar
+from mortcond.core.errors import LimitError, UsageError
+from mortcond.core.manifest import Manifest
+from mortcond.core.session import Session
+from mortcond.dataset import Split
+from mortcond.deploy.directory import TFLITE
+from mortcond.deploy.runtime import Predictor
+from mortcond.measure import comparison, scores
+from mortcond.measure.condensed import write_tradeoff
+from mortcond.measure.evaluate import plain
+from mortcond.measure.intervals import RESAMPLES, interval, resample_counts, too_few
+
+FOLDER = "condense"
+ARCHS = ("lstm", "hlstm", "dnn", "linear")
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the user can afford."""
+
+    max_bytes: int | None
+    max_latency_us: float | None
+    margin: float
+
+    def __str__(self) -> str:
+        size = f"at most {self.max_bytes:,} bytes" if self.max_bytes is not None else ""
+        speed = f"at most {self.max_latency_us:g} µs a stay" if self.max_latency_us is not None else ""
+        loss = f"no more than {self.margin:g} of AUROC below the baseline"
+        return ", ".join(part for part in (size, speed, loss) if part)
+
+
+class Judge:
+    """Compares risks with the baseline's on one split, always on the same resamples of its patients."""
+
+    def __init__(self, split: Split, baseline: Path, margin: float, seed: int):
+        self.split, self.margin = split, margin
+        self.died = np.asarray(split.y)
+        self.counts = np.concatenate(list(resample_counts(split.subject_id, RESAMPLES, seed)))  # (resamples, stays)
+        self.reference = Predictor(baseline).predict(split.X)
+        self.of_reference = self._resampled(self.reference)
+
+    def compare(self, risk: np.ndarray) -> Record:
+        """Return AUROC, its interval, and the difference to the baseline with its verdict."""
+        own = self._resampled(risk)
+        facts = comparison.compare(self.died, risk, self.reference, (own, self.of_reference), self.margin)
+        difference = {name: facts[name] for name in ("value", "ci95", "noninferior", "verdict")}
+        difference["stays_needed"] = facts.get("stays_needed")
+        low = facts["ci95"][0] if facts["ci95"] else None
+        shown = {"auroc": scores.auroc(self.died, risk), "auroc_ci95": interval(own), "difference": difference}
+        return plain(shown | {"noninferior": facts["noninferior"], "verdict": facts["verdict"], "low": low})
+
+    def _resampled(self, risk: np.ndarray) -> np.ndarray:
+        return scores.auroc_of(*scores.Ranking(self.died, risk).deaths_and_stays(self.counts))
+
+
+def condense(
+    session: Session,
+    *,
+    dataset: Path | None = None,
+    baseline: Path | None = None,
+    max_bytes: int | None = None,
+    max_latency_us: float | None = None,
+    max_auroc_drop: float = comparison.MARGIN,
+    arch: str = ",".join(ARCHS),
+    epochs: int | None = None,
+    budget_minutes: float | None = None,
+    whole_curve: bool = False,
+    out: Path | None = None,
+) -> Record:
+    """Search for the smallest model that is not inferior to the baseline.
+
+    Parameters
+    ----------
+    dataset
+        The data the baseline was trained on; None: where its manifest says.
+    baseline
+        A model directory; None: the newest of the workspace that is not condensed.
+    max_bytes, max_latency_us
+        Limits of the file and of the median time of one stay at a time, on this machine.
+    max_auroc_drop
+        The margin of the comparison: a loss of AUROC that would be accepted.
+    arch
+        Architectures to consider, with commas between.
+    epochs
+        Of each candidate; None: as many as the baseline's.
+    budget_minutes
+        Start no further candidate after this time. The same command goes on from there.
+    whole_curve
+        Also try what is larger than the answer, for the whole trade-off curve.
+    out
+        Name of the file; None: condensed.tflite in the workspace.
+
+    Returns
+    -------
+    `path`, `chosen` with its validation and test figures, `candidates`, `plots`.
+
+    Raises
+    ------
+    LimitError
+        Nothing qualifies; the records and the nearest candidate are kept, and told.
+    """
+    archs = _archs(arch)
+    limits = Limits(max_bytes, max_latency_us, _margin(max_auroc_drop))
+    target = out or session.workspace / "condensed.tflite"
+    refuse_existing(target, session.overwrite)
+    what = "a trained model that is not condensed"
+    parent = read_parent(session, baseline, dataset, _is_uncondensed, what, splits=("train", "val"))
+    settings = parent.settings if epochs is None else replace(parent.settings, epochs=epochs)
+    workshop = Workshop(session, parent, session.workspace / FOLDER, settings)
+    judge = Judge(parent.data.val, parent.path, limits.margin, session.seed)
+    hunt = Hunt(workshop, judge, limits, search.recipes(parent.network.arch, archs), whole_curve)
+    hunt.run(None if budget_minutes is None else session.started + 60 * budget_minutes)
+    result = _result(hunt, limits)
+    best = search.chosen(hunt.tried)
+    if best is not None:
+        result |= _deliver(target, best, hunt, session.seed)
+    _write(workshop.folder, result)
+    _refuse_what_fails(result, hunt)
+    return result
+
+
+@dataclass
+class Hunt:
+    """The search as it stands: what was tried, and what is left, from the smallest up."""
+
+    workshop: Workshop
+    judge: Judge
+    limits: Limits
+    recipes: list[Recipe]
+    whole_curve: bool
+    tried: list[Record] = field(default_factory=list)  # files within the limits, with their AUROC
+    refused: list[Record] = field(default_factory=list)  # files that break a limit; not trained where all of one do
+    left: list[Record] = field(default_factory=list)  # files within the limits so far, not tried (yet)
+
+    def run(self, deadline: float | None) -> None:
+        """Try candidates until nothing smaller than the best is left, or time is up (then finish the current one)."""
+        named = {recipe.name: recipe for recipe in self.recipes}
+        console = self.workshop.session.console
+        with TemporaryDirectory(prefix="mortcond-") as folder, console.chain("Search", len(named)) as (inner, bar):
+            self.workshop.session = replace(self.workshop.session, console=inner)
+            self._weigh(Path(folder), bar)
+            order = search.smallest_first(self.left)
+            bar.update(0, total=len(order))
+            for name in order:
+                if self._is_over() or (deadline is not None and time.monotonic() > deadline):
+                    break
+                bar.advance(0, note=name)
+                self._try(named[name])
+                bar.advance(1, note=self._standing())
+                write_records(self.workshop.folder, [*self.tried, *self.refused])
+
+    def _weigh(self, folder: Path, bar: Bar) -> None:
+        """Find each file's size before any training, and leave out what is too large."""
+        for recipe in self.recipes:
+            bar.advance(1, note=f"sizes: {recipe.name}")
+            for record in self.workshop.files(recipe, self.workshop.begin(recipe), folder):
+                fits = search.within(record, self.limits.max_bytes, None)
+                (self.left if fits else self.refused).append(record | ({} if fits else {"refused": "too large"}))
+
+    def _try(self, recipe: Recipe) -> None:
+        own = [record for record in self.left if record["network"] == recipe.name]
+        self.left = [record for record in self.left if record["network"] != recipe.name]
+        if self.limits.max_latency_us is not None:
+            own = self._those_fast_enough(self.workshop.time(own))
+        if not own:
+            return
+        network, facts = self.workshop.trained(recipe)
+        modes = tuple(record["mode"] for record in own)
+        files = self.workshop.time(self.workshop.files(recipe, network, self.workshop.folder / "files", modes))
+        for record in self._those_fast_enough(files):  # the very file may differ by a few bytes from the empty one
+            risk = Predictor(Path(record["path"])).predict(self.judge.split.X)
+            told = {"training_seconds": facts["training_seconds"], "recipe": recipe.to_dict()}
+            self.tried.append(record | told | self.judge.compare(risk))
+
+    def _those_fast_enough(self, records: list[Record]) -> list[Record]:
+        """Keep the files within the limits; the speed is that of this machine, now."""
+        kept = []
+        for record in records:
+            fits = search.within(record, self.limits.max_bytes, self.limits.max_latency_us)
+            (kept if fits else self.refused).append(record | ({} if fits else {"refused": "too large or too slow"}))
+        return kept
+
+    def _is_over(self) -> bool:
+        return not self.whole_curve and not search.may_still_win(self.left, search.chosen(self.tried))
+
+    def _standing(self) -> str:
+        best = search.chosen(self.tried)
+        return f"best so far {best['name']}, {best['bytes']:,} bytes" if best else "none is good enough so far"
+
+
+def write_records(folder: Path, records: list[Record]) -> None:
+    """Write a JSON line for each candidate."""
+    with atomic_file(folder / "candidates.jsonl") as partial:
+        partial.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+def _result(hunt: Hunt, limits: Limits) -> Record:
+    judge, parent = hunt.judge, hunt.workshop.parent
+    baseline = {"name": parent.manifest.name, "path": str(parent.path), "parameters": parent.network.parameters}
+    baseline |= {"bytes": size_bytes(parent.path / TFLITE), "auroc": scores.auroc(judge.died, judge.reference)}
+    on_front = search.front(hunt.tried)
+    tried = [record | {"on_front": record["name"] in on_front} for record in hunt.tried]
+    result = {"path": None, "folder": str(hunt.workshop.folder), "baseline": baseline, "chosen": None}
+    result |= {"limits": asdict(limits), "candidates": sorted(tried, key=lambda record: record["bytes"])}
+    best = search.chosen(hunt.tried)
+    untried = {record["network"] for record in hunt.left if search.may_still_win([record], best)}
+    larger = {record["network"] for record in hunt.left} - untried
+    result |= {"untried": sorted(untried), "larger": sorted(larger), "refused": len(hunt.refused)}
+    result |= {"caution": too_few(judge.died)}
+    result |= {
+        "nearest": search.nearest(tried),
+        "validation": {"stays": len(judge.died), "deaths": int(judge.died.sum())},
+    }
+    return plain(result)
+
+
+def _deliver(target: Path, best: Record, hunt: Hunt, seed: int) -> Record:
+    """Copy the chosen file to its name, and compare it once on the test split."""
+    parent = hunt.workshop.parent
+    test = datasets.load(parent.dataset, splits=("test",)).test
+    judge = Judge(test, parent.path, hunt.limits.margin, seed)
+    confirmed = judge.compare(Predictor(Path(best["path"])).predict(test.X)) | {"stays": len(test)}
+    with atomic_file(target) as partial:
+        shutil.copyfile(best["path"], partial)
+    return {"path": str(target), "chosen": best | {"test": confirmed | {"deaths": int(test.y.sum())}}}
+
+
+def _write(folder: Path, result: Record) -> None:
+    """Write result.json and the plot of the trade-off."""
+    result["plots"] = []
+    if result["candidates"]:
+        chosen = result["chosen"] and result["chosen"]["name"]
+        facts = {"baseline": result["baseline"], "chosen": chosen, "stays": result["validation"]["stays"]}
+        facts |= {name: result["limits"][name] for name in ("margin", "max_bytes")}
+        result["plots"] = [str(folder / name) for name in write_tradeoff(folder, result["candidates"], facts)]
+    with atomic_file(folder / "result.json") as partial:
+        partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _refuse_what_fails(result: Record, hunt: Hunt) -> None:
+    """Raise LimitError where nothing qualifies, or where the test split contradicts the choice."""
+    if result["chosen"] is not None:
+        if result["chosen"]["test"]["noninferior"] is False:
+            name = result["chosen"]["name"]
+            problem = (
+                f"{name} was chosen on the validation split, but the test split shows it inferior to the baseline."
+            )
+            raise LimitError(problem, f"{result['path']} is written, but not to be relied on.", result, render)
+        return
+    limits, nearest = str(hunt.limits), result["nearest"]
+    if nearest is None:
+        problem = f"No candidate could be shown to meet the limits ({limits})."
+        smallest = min((record["bytes"] for record in hunt.refused), default=None)
+        remedy = f"The smallest file would have {smallest:,} bytes." if smallest else "Search on, or for longer."
+        raise LimitError(problem, result["caution"] or remedy, result, render)
+    problem = f"No candidate meets the limits ({limits}). Nearest: {nearest['name']}, {describe(nearest)}."
+    raise LimitError(problem, _what_would_help(nearest, result), result, render)
+
+
+def _what_would_help(nearest: Record, result: Record) -> str:
+    needed, stays = nearest["difference"].get("stays_needed"), result["validation"]["stays"]
+    if result["untried"]:
+        return f"{len(result['untried'])} candidates are left: run the same command again, or with a larger budget."
+    if needed and needed > stays:
+        return f"About {needed:,} validation stays could tell; or allow a larger --max-auroc-drop, or more bytes."
+    return "Allow more bytes, more time, or a larger --max-auroc-drop."
+
+
+def describe(record: Record) -> str:
+    """Return a file's size and its difference to the baseline in words."""
+    return f"{record['bytes']:,} bytes, AUROC {difference_in_words(record)} to the baseline: {record['verdict']}"
+
+
+def difference_in_words(record: Record) -> str:
+    """Return the difference of AUROC to the baseline with its interval."""
+    value, ends = record["difference"]["value"], record["difference"]["ci95"]
+    return ("-" if value is None else f"{value:+.3f}") + (f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else " [-]")
+
+
+def _archs(text: str) -> list[str]:
+    archs = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    unknown = sorted(set(archs) - set(ARCHS))
+    if unknown or not archs:
+        raise UsageError(f"--arch {text} is unknown.", f"Use some of {','.join(ARCHS)}.")
+    return archs
+
+
+def _margin(value: float) -> float:
+    if not 0 < value < 0.5:
+        raise UsageError(f"--max-auroc-drop {value} is no loss of AUROC.", "Give one between 0 and 0.5, such as 0.01.")
+    return value
+
+
+def _is_uncondensed(manifest: Manifest) -> bool:
+    return manifest.kind == "model" and manifest.command == "train"
+
+
+def render(result: Record) -> Iterator[Any]:
+    """Show the candidates from the smallest up, and the answer."""
+    if result["candidates"]:
+        yield _table(result)
+    stays, deaths = result["validation"]["stays"], result["validation"]["deaths"]
+    count = len({record["network"] for record in result["candidates"]})
+    left = f"{len(result['untried'])} not tried, {len(result['larger'])} larger than the answer and not needed"
+    yield f"{count} networks compared on {stays:,} validation stays ({deaths:,} deaths); {left}."
+    if result["chosen"]:
+        best = result["chosen"]
+        test = best["test"]
+        yield f"{result['path']}: {best['name']}, {best['parameters']:,} parameters, {describe(best)} (validation)"
+        yield f"Test split, looked at once: AUROC {test['auroc']:.3f}, {describe(best | test)} ({test['stays']:,})"
+    if result["plots"]:
+        yield f"Trade-off: {', '.join(result['plots'])}"
+
+
+def _table(result: Record) -> Any:
+    from rich.table import Table
+
+    baseline = result["baseline"]
+    table = Table(title=f"Against {baseline['name']}: {baseline['bytes']:,} bytes, AUROC {baseline['auroc']:.3f}")
+    table.add_column("Candidate", overflow="fold")
+    for heading in ("Bytes", "µs a stay", "AUROC", "Difference [95 %]"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("Verdict", no_wrap=True)
+    for record in result["candidates"]:
+        chosen = result["chosen"] is not None and record["name"] == result["chosen"]["name"]
+        time_us = "-" if record["latency_us"] is None else f"{record['latency_us']:.1f}"
+        cells = (f"{record['bytes']:,}", time_us, f"{record['auroc']:.3f}", difference_in_words(record))
+        style = "bold" if chosen else None
+        table.add_row(
+            record["name"] + (" *" if chosen else ""), *cells, record["verdict"].split(" with ")[0], style=style
+        )
+    return table

@@ -1,0 +1,158 @@
+"""The workshop of condense: candidate networks made, trained and written as files, one at a time.
+
+Comes in: a recipe, and the baseline with its data. Goes out: for each mode a `.tflite` file with its size and speed;
+the trained network is kept, so that a search that was interrupted goes on where it stopped.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from mortcond.commands.children import Parent, taught, train
+from mortcond.condense import search
+from mortcond.condense.channels import groups
+from mortcond.condense.cut import cut
+from mortcond.condense.hlstm_convert import from_parent
+from mortcond.condense.score import score
+from mortcond.condense.search import Recipe
+from mortcond.condense.select import Amount, select
+from mortcond.core.artifacts import atomic_file
+from mortcond.core.session import Session
+from mortcond.dataset import mask_columns
+from mortcond.deploy import metadata as tflite_metadata
+from mortcond.deploy.tflite import build
+from mortcond.measure import candidates, latency
+from mortcond.models.network import DenseLayer, Network
+from mortcond.models.settings import TrainSettings
+
+Record = dict[str, Any]
+CALIBRATION_STAYS = 256
+PRUNED_AFTER = 1  # the paper's epoch
+
+
+@dataclass
+class Workshop:
+    """Where candidates are made."""
+
+    session: Session
+    parent: Parent
+    folder: Path
+    settings: TrainSettings
+    begun: dict[str, Network] = field(default_factory=dict)  # untrained networks by name
+
+    def begin(self, recipe: Recipe) -> Network:
+        """Return the candidate before its training; its shape is final."""
+        if recipe.name not in self.begun:
+            make = {"new": self._new, "pruned": self._pruned, "converted": self._converted}
+            self.begun[recipe.name] = make[recipe.origin](recipe)
+        return self.begun[recipe.name]
+
+    def _new(self, recipe: Recipe) -> Network:
+        from mortcond.models.build import Architecture, initial
+
+        names, hours = self.parent.data.feature_names, self.parent.network.hours
+        if recipe.arch == "linear":
+            output = DenseLayer(np.ones((6 * len(names), 1), np.float32), np.zeros(1, np.float32), "sigmoid")
+            return Network("linear", len(names), hours, (), (output,), summary="full")
+        architecture = Architecture(recipe.arch, width=recipe.units[0], layers=len(recipe.units))
+        return initial(architecture, len(names), hours, mask_columns(names), self.session.seed)
+
+    def _pruned(self, recipe: Recipe) -> Network:
+        return self._cut(self.parent.checkpoint(PRUNED_AFTER), recipe.quantile)
+
+    def _converted(self, recipe: Recipe) -> Network:
+        from mortcond.models.build import Architecture, initial
+
+        lstm = self.parent.network if recipe.quantile is None else self._cut(self.parent.network, recipe.quantile)
+        architecture = Architecture("hlstm", width=lstm.recurrent[-1].units, dropout=lstm.dropout)
+        fresh = initial(architecture, lstm.features, lstm.hours, (), self.session.seed)
+        return from_parent(lstm, fresh, self.parent.data.train.X, self.session.seed)
+
+    @staticmethod
+    def _cut(network: Network, quantile: float) -> Network:
+        return cut(network, select(score(network, "mean", groups(network)), Amount(quantile)))
+
+    def trained(self, recipe: Recipe) -> tuple[Network, Record]:
+        """Return the trained candidate and the facts of its training, from the cache where it is there."""
+        stem = self.folder / "networks" / recipe.name
+        weights, facts = stem.with_suffix(".npz"), stem.with_suffix(".json")
+        key = self._key(recipe)
+        if weights.is_file() and facts.is_file():
+            kept = json.loads(facts.read_text(encoding="utf-8"))
+            if kept["key"] == key:
+                return Network.load(weights), kept
+        started = time.monotonic()
+        network = self._fit_linear() if recipe.arch == "linear" else self._train(recipe)
+        kept = {"key": key, "training_seconds": round(time.monotonic() - started, 2)}
+        facts.unlink(missing_ok=True)  # weights and facts change one after the other: without facts both are void
+        with atomic_file(weights) as partial:
+            network.save(partial)
+        with atomic_file(facts) as partial:
+            partial.write_text(json.dumps(kept), encoding="utf-8")
+        return network, kept
+
+    def _fit_linear(self) -> Network:
+        from mortcond.models.linear import fit_linear
+
+        known = self.parent.data.train
+        return fit_linear(known.X, known.y, known.subject_id, self.session.seed, self.session.console).network
+
+    def _train(self, recipe: Recipe) -> Network:
+        settings, soft_targets = self.settings, None
+        if recipe.distil:
+            settings, soft_targets = taught(settings, self.parent, self.session.console)
+        how = {"soft_targets": soft_targets, "first_epoch": PRUNED_AFTER + 1 if recipe.origin == "pruned" else 1}
+        with TemporaryDirectory(prefix="mortcond-") as checkpoints:
+            trained = train(self.session, self.parent, self.begin(recipe), settings, Path(checkpoints), **how)
+        return trained.network
+
+    def _key(self, recipe: Recipe) -> str:
+        """Return what a trained candidate depends on, as a hash."""
+        manifest = self.parent.manifest
+        facts = [recipe.to_dict(), asdict(self.settings), manifest.inputs["dataset"]["sha256"], manifest.sha256]
+        return hashlib.sha256(json.dumps([*facts, self.session.seed], sort_keys=True).encode()).hexdigest()
+
+    def files(
+        self, recipe: Recipe, network: Network, folder: Path, modes: tuple[str, ...] = search.MODES
+    ) -> list[Record]:
+        """Write a network in each mode; return for each its name, path and size."""
+        x = self.parent.data.train.X[:CALIBRATION_STAYS]
+        records = []
+        for mode in modes:
+            name = f"{recipe.name}-{mode}"
+            path = folder / f"{name}.tflite"
+            content = self._content(recipe, network, name, mode, x)
+            with atomic_file(path) as partial:
+                partial.write_bytes(content)
+            record = {"name": name, "network": recipe.name, "arch": network.arch, "mode": mode, "path": str(path)}
+            records.append(record | {"parameters": network.parameters, "bytes": len(content)})
+        return records
+
+    def _content(self, recipe: Recipe, network: Network, name: str, mode: str, x: Any) -> bytes:
+        converted = build(network, mode, x)
+        baseline = self.parent.manifest
+        facts = {"arch": network.arch, "parameters": network.parameters, "quantization": mode}
+        facts |= {"parent": {"name": baseline.name, "kind": "model", "path": str(self.parent.path)}}
+        facts["parent"]["sha256"] = baseline.sha256
+        facts |= {"lineage": [*baseline.lineage, baseline.as_ancestor()]}
+        facts |= {"extra": {"recipe": recipe.to_dict(), "settings": asdict(self.settings)}}
+        inputs = {"dataset": baseline.inputs["dataset"], "model": facts["parent"]}
+        manifest = self.session.manifest("tflite", name, inputs, **facts)
+        own = {"manifest": asdict(manifest), "tensors": converted.tensors, "parameters": network.parameters}
+        return tflite_metadata.attach(converted.bytes, tflite_metadata.described(self.parent.metadata) | own)
+
+    def time(self, records: list[Record]) -> list[Record]:
+        """Return the records of files with the median time of one stay alone, in µs, each in a process of its own."""
+        found = [candidates.read(Path(record["path"]), "litert") for record in records]
+        quiet = replace(self.session.console, quiet=True)
+        costs, _ = latency.measure(found, self.parent.data.val.X, latency.Plan(batches=(1,), rounds=3), quiet)
+        return [
+            record | {"latency_us": None if cost.error else cost.latency(1)["p50"]}
+            for record, cost in zip(records, costs, strict=True)
+        ]

@@ -1,0 +1,203 @@
+"""The command condense: limits, the choice, resuming, honesty. Training is pretended, files and their runs are real."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from condense_networks import FEATURES, HOURS
+from condense_workspace import session, without_keras, without_tensorflow, write_parent
+
+from mortcond.commands import condense as room
+from mortcond.commands.condense import condense, render
+from mortcond.core.errors import LimitError, UsageError
+from mortcond.deploy import metadata
+from mortcond.models.network import DenseLayer, Network
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """Pretended training and timing; the linear candidate alone has learnt what the outcomes follow from."""
+    without_keras(monkeypatch)
+    monkeypatch.setattr("mortcond.commands.trials.Workshop._fit_linear", lambda workshop: linear())
+    monkeypatch.setattr(
+        "mortcond.commands.trials.latency.measure",
+        lambda found, *_: ([cost_of(candidate) for candidate in found], None),
+    )
+    return without_tensorflow(monkeypatch)
+
+
+def cost_of(candidate):
+    return SimpleNamespace(error=None, latency=lambda batch: {"p50": 5.0 if candidate.arch == "linear" else 50.0})
+
+
+def linear(sign: float = 1.0) -> Network:
+    """Return what outcomes follow from in these data: the mean over all hours and features."""
+    weights = np.zeros((6 * FEATURES, 1), np.float32)
+    weights[:FEATURES] = sign
+    return Network("linear", FEATURES, HOURS, (), (DenseLayer(weights, np.zeros(1, np.float32), "sigmoid"),), "full")
+
+
+def run(workspace, **how):
+    return condense(session(workspace, "condense"), **{"arch": "linear,dnn"} | how)
+
+
+def test_the_smallest_file_that_is_not_inferior_is_delivered(tmp_path, training):
+    write_parent(tmp_path, "lstm")
+    result = run(tmp_path)
+    good = [record["bytes"] for record in result["candidates"] if record["noninferior"]]
+    assert result["chosen"]["bytes"] == min(good)
+    assert (tmp_path / "condensed.tflite").stat().st_size == min(good)
+    assert result["chosen"]["arch"] == "linear"
+    told = metadata.read(tmp_path / "condensed.tflite")["manifest"]
+    assert told["extra"]["recipe"]["name"] == "linear"
+    assert [step["name"] for step in told["lineage"]] == ["lstm"]
+
+
+def test_the_test_split_is_read_once_and_only_for_the_choice(tmp_path, training, monkeypatch):
+    write_parent(tmp_path, "lstm")
+    read = []
+    load = room.datasets.load
+    monkeypatch.setattr(room.datasets, "load", lambda path, splits: read.append(tuple(splits)) or load(path, splits))
+    result = run(tmp_path)
+    assert read == [("train", "val"), ("test",)]
+    assert result["chosen"]["test"]["stays"] == 90
+
+
+def test_every_candidate_has_a_record_and_the_tradeoff_is_drawn(tmp_path, training):
+    write_parent(tmp_path, "lstm")
+    result = run(tmp_path, whole_curve=True, max_bytes=5000)
+    records = [json.loads(line) for line in (tmp_path / "condense" / "candidates.jsonl").read_text().splitlines()]
+    assert len(records) == len({record["name"] for record in records})
+    assert {record["bytes"] <= 5000 for record in records if "refused" not in record} == {True}
+    assert {record["refused"] for record in records if record["bytes"] > 5000} == {"too large"}
+    assert result["untried"] == result["larger"] == []
+    for name in ("tradeoff.png", "tradeoff.svg", "tradeoff.csv", "result.json"):
+        assert (tmp_path / "condense" / name).stat().st_size > 200
+    table, *lines = render(result)
+    assert table.row_count == len(result["candidates"])
+    assert "looked at once" in " ".join(lines)
+
+
+def test_what_is_larger_than_the_answer_is_not_trained(tmp_path, training):
+    write_parent(tmp_path, "lstm")
+    result = run(tmp_path)
+    trained = {call.network.dense[0].bias.size for call in training.calls}
+    assert trained <= {16}, "only what has a smaller file than the linear network"
+    assert "dnn64x32x16" in result["larger"]
+
+
+def test_too_slow_candidates_are_not_trained(tmp_path, training):
+    write_parent(tmp_path, "lstm")
+    run(tmp_path, max_latency_us=10, whole_curve=True)
+    assert not training.calls
+
+
+def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, training, monkeypatch):
+    write_parent(tmp_path, "dnn")
+    how = {"arch": "dnn", "max_auroc_drop": 0.49, "whole_curve": True}
+
+    def interrupted(*arguments, **options):
+        if len(training.calls) == 3:
+            raise KeyboardInterrupt
+        return training(*arguments, **options)
+
+    monkeypatch.setattr("mortcond.commands.trials.train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, **how)
+    assert not (tmp_path / "condensed.tflite").exists()
+    before = len(training.calls)
+    monkeypatch.setattr("mortcond.commands.trials.train", training)
+    result = run(tmp_path, **how)
+    networks = {record["network"] for record in result["candidates"]}
+    assert len(training.calls) == len(networks), "none was trained twice"
+    assert before == 3
+
+
+def test_a_changed_setting_trains_anew(tmp_path, training):
+    write_parent(tmp_path, "dnn")
+    how = {"arch": "dnn", "max_auroc_drop": 0.49, "max_bytes": 4000, "whole_curve": True}
+    run(tmp_path, **how)
+    first = len(training.calls)
+    condense(session(tmp_path, "condense", overwrite=True), **how, epochs=3)
+    assert len(training.calls) == 2 * first
+
+
+def test_when_nothing_qualifies_it_says_so_with_the_nearest(tmp_path, training, monkeypatch):
+    write_parent(tmp_path, "dnn")
+    monkeypatch.setattr("mortcond.commands.trials.Workshop._fit_linear", lambda workshop: linear(sign=-1.0))
+    with pytest.raises(LimitError, match="No candidate meets the limits") as caught:
+        run(tmp_path, arch="linear")
+    assert "Nearest: linear-" in caught.value.problem
+    assert caught.value.result["chosen"] is None
+    assert not (tmp_path / "condensed.tflite").exists()
+    assert (tmp_path / "condense" / "result.json").exists()
+    assert any("compared on 80 validation stays" in str(line) for line in render(caught.value.result))
+
+
+def test_when_the_stays_are_too_few_to_tell_it_says_how_many_could(tmp_path, training, monkeypatch):
+    write_parent(tmp_path, "dnn")
+    nearly = Network.load(tmp_path / "dnn" / "trained.npz")
+    arrays = {name: array + 0.05 for name, array in nearly.arrays().items()}
+    monkeypatch.setattr(
+        "mortcond.commands.trials.train", lambda *_, **__: SimpleNamespace(network=nearly.with_arrays(arrays))
+    )
+    monkeypatch.setattr("mortcond.condense.search.recipes", lambda *_: [room.Recipe("pruned", "dnn", (), 0.0)])
+    with pytest.raises(LimitError, match="cannot tell with 80 stays") as caught:
+        run(tmp_path, arch="dnn", max_auroc_drop=0.001)
+    assert "validation stays could tell" in caught.value.remedy
+
+
+def test_when_every_file_is_too_large_it_says_how_small_they_get(tmp_path, training):
+    write_parent(tmp_path, "dnn")
+    with pytest.raises(LimitError, match="could be shown to meet the limits") as caught:
+        run(tmp_path, max_bytes=100)
+    assert "The smallest file would have" in caught.value.remedy
+    assert not training.calls
+
+
+def test_when_the_budget_is_over_it_says_what_is_left(tmp_path, training):
+    write_parent(tmp_path, "lstm")
+    with pytest.raises(LimitError, match="could be shown") as caught:
+        run(tmp_path, budget_minutes=0)
+    assert "linear" in caught.value.result["untried"]
+
+
+def test_a_choice_that_the_test_split_contradicts_is_no_success(tmp_path, training, monkeypatch):
+    write_parent(tmp_path, "lstm")
+    compare, answers = room.Judge.compare, []
+
+    def contradicted(judge, risk):
+        found = compare(judge, risk)
+        answers.append(found)
+        on_test = len(judge.died) == 90
+        return found | ({"noninferior": False, "verdict": "inferior"} if on_test else {})
+
+    monkeypatch.setattr(room.Judge, "compare", contradicted)
+    with pytest.raises(LimitError, match="test split shows it inferior"):
+        run(tmp_path)
+    assert len(answers) >= 2
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [({"arch": "gru"}, "--arch gru is unknown"), ({"max_auroc_drop": 0.0}, "no loss of AUROC")],
+)
+def test_wrong_options(tmp_path, training, how, says):
+    with pytest.raises(UsageError, match=says):
+        run(tmp_path, **how)
+
+
+def test_an_existing_answer_is_not_replaced(tmp_path, training):
+    write_parent(tmp_path, "lstm")
+    (tmp_path / "condensed.tflite").write_bytes(b"")
+    with pytest.raises(UsageError, match="--overwrite"):
+        run(tmp_path)
+
+
+def test_a_condensed_model_is_no_baseline(tmp_path, training):
+    directory = write_parent(tmp_path, "lstm")
+    manifest = json.loads((directory / "manifest.json").read_text())
+    (directory / "manifest.json").write_text(json.dumps(manifest | {"command": "prune"}))
+    with pytest.raises(Exception, match="needs a trained model that is not condensed"):
+        condense(session(tmp_path, "condense"), baseline=directory)
