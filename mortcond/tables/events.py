@@ -58,7 +58,8 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
     in_window = cohort.left.stay_id.isin(measured)
     cohort.keep("no_events_in_window", f"has an event in its first {request.window_hours} hours", in_window)
     kept, attrition, dropped = cohort.finish()
-    return Records("events", kept, events, attrition, dropped, notes + left_out)
+    files = events_table.files + (stays_table.files if stays_table else ())
+    return Records("events", kept, events, attrition, dropped, notes + left_out, files)
 
 
 def _stays_table(source: Path, request: Request) -> Table | None:

@@ -62,13 +62,12 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
             f"The variables {variables.name} name no parameter of physionet2012.", "Add the column physionet2012."
         )
     parts = [source] if is_archive(source) else _parts(source)
-    combined, outcome_files = _combine(source, parts, request)
+    combined, within = _combine(source, parts, request)
     with scan.connect(request.scratch, request.memory_limit, request.threads) as connection:
         _load(connection, combined, parts, request)
         stays = _stays(connection, parts)
-        notes: tuple[str, ...] = ()
-        if request.labels:
-            stays, notes = _with_outcomes(stays, source, outcome_files, request)
+        used = _outcome_files(source, within, request.outcomes) if request.labels else {}
+        stays, notes = _with_outcomes(stays, source, used) if request.labels else (stays, ())
         locate = partial(_locate_value, parts)
         events, left_out = long.write_events(connection, variables, names, request, _value, locate)
         cohort = long.Cohort(stays)
@@ -78,7 +77,8 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
         measured_in = cohort.left.stay_id.isin(measured)
         cohort.keep("no_events_in_window", f"has an event in its first {request.window_hours} hours", measured_in)
     kept, attrition, dropped = cohort.finish()
-    return Records("physionet2012", kept, events, attrition, dropped, notes + left_out)
+    files = _files(parts) + tuple(Path(name) for name in used if Path(name).is_file())
+    return Records("physionet2012", kept, events, attrition, dropped, notes + left_out, tuple(dict.fromkeys(files)))
 
 
 def _value(variable: Variable, text: str) -> float | None:
@@ -101,6 +101,13 @@ def _parts(folder: Path) -> list[Path]:
     unpacked = {path.name.lower(): path for path in sets if path.is_dir() and _holds_records(path)}
     archives = {path.name.lower().split(".")[0]: path for path in sets if is_archive(path) and _holds_records(path)}
     return sorted((archives | unpacked).values())
+
+
+def _files(parts: list[Path]) -> tuple[Path, ...]:
+    files = [
+        sorted(path for path in part.rglob("*.*") if _wanted(path.name)) if part.is_dir() else [part] for part in parts
+    ]
+    return tuple(path for part in files for path in part)
 
 
 def _holds_records(source: Path) -> bool:
@@ -230,14 +237,11 @@ def _rows(part: Path) -> Iterator[Row]:
 # Outcomes.
 
 
-def _with_outcomes(
-    stays: pd.DataFrame, source: Path, within: dict[str, bytes], request: Request
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _with_outcomes(stays: pd.DataFrame, source: Path, files: dict[str, bytes]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the stays with `died`, and a note where outcomes have no stay.
 
-    Raises InputError where there are no outcomes, or a stay has none.
+    Raises InputError where a stay has no outcome.
     """
-    files = _outcome_files(source, within, request.outcomes)
     died: dict[int, int] = {}
     for name, content in files.items():
         _read_outcomes(name, content, died)
