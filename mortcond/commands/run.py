@@ -22,6 +22,9 @@ from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
 
 
+NEUTRAL = ("out", "threads", "memory_limit")  # options that change no number of the artifact
+
+
 @dataclass(frozen=True)
 class Step:
     """One call of one command: what it reads, what it writes, and the options that differ from the defaults."""
@@ -57,8 +60,8 @@ def run(
 
     Returns
     -------
-    The result of `bench`, and `steps`: for each step its artifact, the seconds it took, why it ran (None: fresh), and why
-    its artifact was refused, if it was.
+    The result of `bench`, and `steps`: for each step its artifact, the seconds it took, why it ran (None: fresh), and
+    why its artifact was refused, if it was.
     """
     given = {"epochs": epochs, "preset": preset, "quantile": quantile, "variables": variables, "outcomes": outcomes}
     steps = list(chain(session.workspace, source, {name: value for name, value in given.items() if value is not None}))
@@ -66,10 +69,8 @@ def run(
         done = [_step(step, session, console, bar) for step in steps]
         bar.update(len(steps), note="bench")
         artifacts = [step.out for step in steps if step.command != "preprocess" and step.out.exists()]
-        dataset = session.workspace / DATASET
-        result = _call(
-            Step("bench", session.workspace / "bench"), session, console, artifacts=artifacts, dataset=dataset
-        )
+        inputs = {"dataset": session.workspace / DATASET}
+        result = _call(Step("bench", session.workspace / "bench", inputs, {"artifacts": artifacts}), session, console)
     return result | {"steps": done}
 
 
@@ -119,7 +120,8 @@ def why_stale(step: Step, seed: int) -> str | None:
 def _changed_option(step: Step, manifest: Manifest) -> str | None:
     resolved = defaults(step.command) | step.options
     for name, recorded in manifest.options.items():
-        if name in resolved and name not in step.inputs and str(recorded["value"]) != str(resolved[name]):
+        compared = name in resolved and name not in step.inputs and name not in NEUTRAL
+        if compared and str(recorded["value"]) != str(resolved[name]):
             return f"{name} was {recorded['value']}, is {resolved[name]}"
     return None
 
