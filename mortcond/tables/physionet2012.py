@@ -33,6 +33,8 @@ ID, DIED = "RecordID", "In-hospital_death"
 _RECORD = re.compile(r"[0-9]+\.txt", re.IGNORECASE)
 _OUTCOMES = re.compile(r"outcomes.*\.(txt|csv)", re.IGNORECASE)
 _SET = re.compile(r"set-?[a-z](\.tar\.gz|\.tgz|\.zip)?", re.IGNORECASE)
+_ROWS = re.compile(rb'(?:[^,"\n\x80-\xff]*,[^,"\n\x80-\xff]*,[^,"\n\x80-\xff]*\n)*')
+_RECORD_ID = re.compile(rb"^00:00,RecordID,\s*([0-9]+)\s*$", re.MULTILINE)
 _TIME = re.compile(r"([0-9]{1,3}):([0-5][0-9])", re.ASCII)
 _REMEDY = "Fetch the set again: mortcond fetch physionet2012."
 
@@ -160,22 +162,24 @@ def _record(part: Path, name: str, content: bytes) -> tuple[str, bytes]:
     Raises InputError that names file and row where the file has another form.
     """
     where = part / name
-    lines = content.replace(b"\r\n", b"\n").strip(b"\n").split(b"\n")
-    if lines[0].strip().decode("utf-8", "replace").removeprefix("\ufeff") != HEADER:
-        found = lines[0][:60].decode("utf-8", "replace")
+    header, _, body = content.replace(b"\r\n", b"\n").strip(b"\n").partition(b"\n")
+    if header.decode("utf-8", "replace").removeprefix("\ufeff").strip() != HEADER:
+        found = header[:60].decode("utf-8", "replace")
         raise InputError(f"{where}, row 1: the header is {found!r}, not {HEADER!r}.", _REMEDY)
-    ids = {line.rsplit(b",", 1)[1].strip() for line in lines if line.startswith(b"00:00,RecordID,")}
-    stay_id = next(iter(ids), b"").decode("utf-8", "replace")
-    if len(ids) != 1 or not (stay_id.isascii() and stay_id.isdigit()):
+    if not _ROWS.fullmatch(body + b"\n"):
+        row, line = next(
+            (row, line) for row, line in enumerate(body.split(b"\n"), 2) if not _ROWS.fullmatch(line + b"\n")
+        )
+        found = line[:60].decode("utf-8", "replace")
+        raise InputError(f"{where}, row {row}: {found!r} is no time, parameter and value.", _REMEDY)
+    ids = set(_RECORD_ID.findall(body))
+    if len(ids) != 1:
         raise InputError(f"{where} has no row 00:00,RecordID with one whole number.", _REMEDY)
+    stay_id = ids.pop()
     if int(stay_id) != int(Path(name).stem):
-        raise InputError(f"{where} holds record {stay_id}.", "Give the file the number of its record.")
-    for row, line in enumerate(lines[1:], 2):
-        if line.count(b",") != 2 or b'"' in line or not line.isascii():
-            found = line[:60].decode("utf-8", "replace")
-            raise InputError(f"{where}, row {row}: {found!r} is no time, parameter and value.", _REMEDY)
-    head = stay_id.encode() + b","
-    return stay_id, b"".join(head + line + b"\n" for line in lines[1:])
+        raise InputError(f"{where} holds record {stay_id.decode()}.", "Give the file the number of its record.")
+    head = stay_id + b","
+    return stay_id.decode(), head + body.replace(b"\n", b"\n" + head) + b"\n"
 
 
 def _load(connection, combined: Path, parts: list[Path], request: Request) -> None:
