@@ -23,6 +23,8 @@ from mortcond.dataset import InputSpec, build
 from mortcond.tables import Records, Request
 from mortcond.variables import DERIVED, load
 
+MOST_FILES_NAMED = 50  # in the manifest, one by one
+
 
 def preprocess(
     session: Session,
@@ -142,7 +144,7 @@ def _result(target: Path, source: Path, records: Records, split, rule: str, spec
 def _write(session: Session, target: Path, source: Path, records, split, spec, result, inputs) -> None:
     """Write the data set; what only the writing tells (variables never measured) is added to `result`."""
     used = {name: {"path": str(path), "sha256": sha256(path)} for name, path in inputs.items() if path is not None}
-    used["source"] = {"path": str(source), "sha256": _source_hash(source, records)}
+    used |= _source_inputs(source, records)
 
     def meta(measured: np.ndarray) -> dict[str, Any]:
         names = spec.variables.names
@@ -156,12 +158,14 @@ def _write(session: Session, target: Path, source: Path, records, split, spec, r
     build.write(target, records, split, spec, session.console, meta)
 
 
-def _source_hash(source: Path, records: Records) -> str:
-    """Return one SHA-256 of all files that were read, by their names; of the whole source where it does not say."""
-    digest = hashlib.sha256()
-    for path in sorted(records.files):
-        digest.update(f"{path.name}\0{sha256(path)}\n".encode())
-    return digest.hexdigest() if records.files else sha256(source)
+def _source_inputs(source: Path, records: Records) -> dict[str, dict[str, str]]:
+    """Return the manifest's record of what was read: file by file where the source says which and they are few."""
+    hashes = {path: sha256(path) for path in sorted(records.files)}
+    listed = "".join(f"{path.name}\0{digest}\n" for path, digest in hashes.items()).encode()
+    whole = hashlib.sha256(listed).hexdigest() if hashes else sha256(source)
+    files = hashes if len(hashes) <= MOST_FILES_NAMED else {}
+    named = {f"source/{path.name}": {"path": str(path), "sha256": digest} for path, digest in files.items()}
+    return {"source": {"path": str(source), "sha256": whole}} | named
 
 
 def _report(session: Session, result: dict[str, Any]) -> None:

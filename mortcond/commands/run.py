@@ -21,7 +21,6 @@ from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
 
-
 NEUTRAL = ("out", "threads", "memory_limit")  # options that change no number of the artifact
 
 
@@ -127,9 +126,11 @@ def _changed_option(step: Step, manifest: Manifest) -> str | None:
 
 
 def _changed_input(step: Step, manifest: Manifest) -> str | None:
-    for role, path in step.inputs.items():
-        recorded = manifest.inputs.get(role, {}).get("sha256")
-        if recorded != sha256(path):
+    """Compare the recorded hashes with the files: those of the step, or the raw files that the data set names."""
+    recorded = {role: entry["sha256"] for role, entry in manifest.inputs.items()}
+    raw = {role: Path(entry["path"]) for role, entry in manifest.inputs.items() if role.startswith("source/")}
+    for role, path in (step.inputs or raw).items():
+        if not path.exists() or recorded.get(role) != sha256(path):
             return f"{path.name} has changed"
     return None
 
