@@ -130,7 +130,7 @@ def test_macs_are_counted_from_the_graph(result):
     assert model(result, "linear")["macs"] == 6 * 12
     assert model(result, "dnn")["macs"] == 12 * 32 + 32 * 16 + 16
     least = 6 * (12 * 64 + 3 * 16 * 64) + 16  # hours x weights of the two layers; a graph may pad them
-    assert least <= model(result, "lstm")["macs"] <= 1.7 * least
+    assert least <= model(result, "lstm")["macs"] <= 2 * least
     assert model(result, "lstm-int8")["macs"] == model(result, "lstm")["macs"]
 
 
@@ -406,6 +406,6 @@ sys.meta_path.insert(0, Blocked())
 
 
 def test_the_worker_imports_no_tensorflow():
-    code = "import sys; import mortcond.measure.worker as w; w._import('litert'); print(*sys.modules)"
+    code = "import sys; import mortcond.measure.worker as w; w.Worker().start('litert', '', ''); print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"tensorflow", "keras", "sklearn", "matplotlib", "pandas"} & set(found)

@@ -49,7 +49,7 @@ def test_a_wider_margin_can_accept_what_a_narrow_one_cannot():
 
 def test_stays_needed_grow_with_the_square_of_the_precision():
     differences = np.random.default_rng(0).normal(scale=0.01, size=5000)
-    few, many = (comparison.stays_needed(500, differences, margin) for margin in (0.02, 0.01))
+    few, many = (comparison.stays_needed(500, 0.0, differences, margin) for margin in (0.02, 0.01))
     assert many == pytest.approx(4 * few, rel=0.01)
     expected = 500 * ((1.959964 + 0.841621) * differences.std(ddof=1) / 0.01) ** 2
     assert many == pytest.approx(expected, abs=1)

@@ -184,7 +184,13 @@ def _those_that_ran(session: Session, found: list[Candidate], costs: list[latenc
     failed = []
     for candidate, cost in zip(found, costs, strict=True):
         if cost.error and explicit:
-            raise InputError(f"{candidate.path} cannot be run by {candidate.runtime}: {cost.error}.", "Make it again.")
+            absent = "ModuleNotFoundError" in cost.error
+            remedy = (
+                "Install it: pip install 'mortcond[peers]'." if absent else "Make it again, or use another --runtime."
+            )
+            raise InputError(
+                f"{candidate.path} cannot be run by {candidate.runtime}: {cost.error.rstrip('.')}.", remedy
+            )
         if cost.error:
             failed.append(_leave_out(session, candidate.label, cost.error))
     kept = [(candidate, cost) for candidate, cost in zip(found, costs, strict=True) if not cost.error]

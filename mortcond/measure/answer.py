@@ -19,7 +19,8 @@ def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, A
     The model is the smallest file among those that are not inferior to the uncondensed model they come from; where
     there is none such, the smallest of which it cannot be told, then the smallest of the inferior ones.
     """
-    compared = [m for m in models if m["delta_auroc_baseline"] and m["runtime"] == "litert"]
+    networks = [m for m in models if m["arch"] != "linear" and m["runtime"] == "litert"]
+    compared = [m for m in networks if m["delta_auroc_baseline"]]
     reply = {"question": QUESTION, "model": None}
     if not compared:
         return reply | {"sentence": "No condensed model was measured beside the model it comes from."}
@@ -68,12 +69,28 @@ def _round(stays: int) -> int:
     return -(-stays // 10**digits) * 10**digits
 
 
+def _floor(result: dict[str, Any]) -> Iterator[str]:
+    """Say how the networks stand to the linear model, which each of them has to beat to be worth its trouble."""
+    networks = [m for m in result["models"] if m["delta_auroc_floor"] and m["delta_auroc_floor"]["value"] is not None]
+    floors = [m for m in result["models"] if networks and m["label"] == networks[0]["delta_auroc_floor"]["vs"]]
+    for floor in floors:
+        above = [m for m in networks if (m["delta_auroc_floor"]["ci95"] or [0])[0] > 0]
+        value, kilobytes = floor["auroc"]["value"], floor["size_bytes"] / 1000
+        yield (
+            f"The linear floor has an AUROC of {value:.3f} in {kilobytes:.1f} KB; "
+            f"{len(above)} of {len(networks)} networks are above it beyond chance."
+        )
+
+
 def cautions(result: dict[str, Any]) -> Iterator[str]:
     """Yield what a reader of the figures has to know."""
     dataset = result["dataset"]
     yield f"Measured on {dataset['n']:,} stays of the {dataset['split']} split, {dataset['events']:,} of them deaths."
     if dataset["caution"]:
         yield f"The {dataset['split']} split is too small for the AUROC to mean anything: {dataset['caution']}."
+    for record in result["models"]:
+        if record["parent_is_current"] is False:
+            yield f"{record['label']} was made from an earlier {record['parent']} than the one measured here."
     undecided = [m for m in result["models"] if m["delta_auroc"] and m["delta_auroc"]["noninferior"] is None]
     if undecided and not dataset["caution"]:
         needed = [m["delta_auroc"]["stays_needed"] for m in undecided if m["delta_auroc"].get("stays_needed")]
@@ -83,6 +100,7 @@ def cautions(result: dict[str, Any]) -> Iterator[str]:
         most = f"; about {span} stays would do" if span else ""
         margin = result["settings"]["margin"]
         yield f"{len(undecided)} of the comparisons with a parent cannot be decided at a margin of {margin:g}{most}."
+    yield from _floor(result)
     worst = max((result["noise"]["relative_difference"] or {"": 0}).values())
     if worst > LARGE_NOISE:
         of = result["noise"]["of"]

@@ -61,27 +61,18 @@ def _savedmodel(file: Path, threads: int) -> Callable[[int], Run]:
 
 def _keras(file: Path, threads: int) -> Callable[[int], Run]:
     _tensorflow(threads)
-    from mortcond.models.keras_network import load
+    from mortcond.models.keras_network import load, to_keras
 
-    model = _as_keras(load(file.parent))
+    model = to_keras(load(file.parent))
     return lambda batch: lambda x: model.predict_on_batch(x).reshape(-1)
-
-
-def _as_keras(network):
-    from mortcond.models.keras_network import to_keras
-
-    return to_keras(network)
 
 
 def _onnx(file: Path, threads: int) -> Callable[[int], Run]:
     import onnxruntime
 
-    from mortcond.measure.onnx_graph import to_onnx
-    from mortcond.models.keras_network import load
-
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
-    session = onnxruntime.InferenceSession(to_onnx(load(file.parent)), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     return lambda batch: lambda x: session.run(None, {"x": x})[0].reshape(-1)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mortcond.core.artifacts import MANIFEST, size_bytes
+from mortcond.core.artifacts import MANIFEST
 from mortcond.core.errors import InputError
 from mortcond.core.manifest import Manifest, read_manifest
 from mortcond.core.workspace import model_directories, tflite_files
@@ -47,10 +47,6 @@ class Candidate:
         """The `.tflite` file of the artifact, whichever runtime runs it: from its graph the operations are counted."""
         file = self.path / "model.tflite" if self.path.is_dir() else self.path
         return file if file.is_file() else None
-
-    @property
-    def size_bytes(self) -> int:
-        return size_bytes(self.file)
 
     @property
     def parent(self) -> str | None:

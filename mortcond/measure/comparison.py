@@ -15,6 +15,8 @@ MARGIN = 0.01  # of AUROC: about the standard error of the AUROC itself on the p
 Z_TWO_SIDED = 1.959964  # 95 % interval
 Z_POWER = 0.841621  # 80 % power
 
+MOST_STAYS = 10**7  # more than all intensive-care stays on record anywhere
+
 NOT_INFERIOR, INFERIOR = "not inferior", "inferior"
 
 
@@ -42,7 +44,7 @@ def compare(
     verdict, noninferior = _verdict(died, ci95, margin)
     facts = {"value": _number(value), "ci95": ci95, "margin": margin, "noninferior": noninferior, "verdict": verdict}
     if noninferior is None:
-        facts["stays_needed"] = stays_needed(len(died), differences, margin)
+        facts["stays_needed"] = stays_needed(len(died), value, differences, margin)
     return facts | {"delong": delong(died, risk, reference)}
 
 
@@ -55,17 +57,22 @@ def _verdict(died: np.ndarray, ci95: list[float] | None, margin: float) -> tuple
     return f"cannot tell with {len(died):,} stays", None
 
 
-def stays_needed(stays: int, differences: np.ndarray, margin: float) -> int | None:
-    """Return how many stays like these would show "not inferior" with 80 % power, if nothing was lost in truth.
+def stays_needed(stays: int, value: float, differences: np.ndarray, margin: float) -> int | None:
+    """Return how many stays like these would decide the comparison.
 
-    The standard error of the difference falls with the square root of the number of stays. None where it is unknown.
+    With 80 % power to show "not inferior", if nothing was lost in truth. Where these stays were already enough for
+    that, something seems lost: then as many as put the interval around this very difference on one side of the margin.
+    The standard error of the difference falls with the square root of the number of stays. None where it is unknown,
+    or where no number would do.
     """
     defined = differences[~np.isnan(differences)]
-    if len(defined) < 2 or margin <= 0:
+    if len(defined) < 2:
         return None
     standard_error = float(defined.std(ddof=1))
     needed = stays * ((Z_TWO_SIDED + Z_POWER) * standard_error / margin) ** 2
-    return int(np.ceil(needed)) if needed > 0 else None
+    if needed <= stays:
+        needed = stays * (Z_TWO_SIDED * standard_error / max(abs(value + margin), 1e-9)) ** 2
+    return int(np.ceil(needed)) if stays < needed < MOST_STAYS else None
 
 
 def delong(died: np.ndarray, risk: np.ndarray, reference: np.ndarray) -> dict[str, Any] | None:

@@ -50,7 +50,8 @@ def evaluate(
     resampled = bootstrap(stays.died, risks, stays.subject_id, question.resamples, question.seed)
     records = []
     for index, (candidate, cost) in enumerate(zip(candidates, costs, strict=True)):
-        record = _identity(candidate) | _cost(candidate, cost) | _accuracy(stays, risks[index], resampled, index)
+        record = _identity(candidate) | {"parent_is_current": _parent_is_current(candidate, candidates)}
+        record |= _cost(candidate, cost) | _accuracy(stays, risks[index], resampled, index)
         threshold = threshold_of(candidate, question)
         record["threshold"] = {"value": threshold, **scores.at_threshold(stays.died, risks[index], threshold)}
         record |= _differences(index, candidates, stays, risks, resampled, question)
@@ -78,11 +79,18 @@ def _identity(candidate: Candidate) -> dict[str, Any]:
     }
 
 
+def _parent_is_current(candidate: Candidate, candidates: Sequence[Candidate]) -> bool | None:
+    """Say whether the parent measured here is the one that the model was made from; None where that is not known."""
+    made_from = (candidate.manifest.parent or {}).get("sha256") if candidate.manifest else None
+    here = [c.manifest.sha256 for c in candidates if c.name == candidate.parent and c.path.is_dir() and c.manifest]
+    return made_from == here[0] if made_from and here and here[0] else None
+
+
 def _cost(candidate: Candidate, cost: Cost) -> dict[str, Any]:
     energy = {str(batch): cost.energy_uj(batch) for batch in cost.us}
     return {
         "macs": cost.macs,
-        "size_bytes": candidate.size_bytes,
+        "size_bytes": cost.size_bytes,
         "training_seconds": candidate.training_seconds,
         "load_ms": cost.load_ms,
         "peak_rss_mb": cost.peak_rss_mb,

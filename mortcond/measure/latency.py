@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core.artifacts import size_bytes
 from mortcond.core.console import Console
 from mortcond.measure.candidates import Candidate
 from mortcond.measure.machine import energy_joules
@@ -41,6 +42,8 @@ class Plan:
 class Cost:
     """What one candidate cost; `error` where it could not be run."""
 
+    file: Path | None = None  # what the runtime loads
+    size_bytes: int | None = None  # of that
     load_ms: float | None = None
     peak_rss_mb: float | None = None
     us: dict[int, list[list[float]]] = field(
@@ -154,7 +157,7 @@ def _measure_group(jobs: list[tuple[Candidate, Cost]], stays: Path, plan: Plan, 
             stack.callback(process.close)
         work = [(process, candidate, cost) for process, (candidate, cost) in zip(processes, jobs, strict=True)]
         for process, candidate, cost in work:  # all of them before the first load, which they would slow down
-            _attempt(cost, _start, process, candidate)
+            _attempt(cost, _start, process, candidate, cost, stays.parent)
         for process, candidate, cost in work:
             _attempt(cost, _load, process, candidate, cost, stays, plan)
             bar.advance(note=candidate.label)
@@ -177,15 +180,17 @@ def _attempt(cost: Cost, step, *arguments) -> None:
             cost.error = str(failure)
 
 
-def _start(process: Process, candidate: Candidate) -> None:
-    process.ask("start", runtime=candidate.runtime)
+def _start(process: Process, candidate: Candidate, cost: Cost, folder: Path) -> None:
+    file = str(candidate.file.resolve())
+    cost.file = Path(process.ask("start", runtime=candidate.runtime, file=file, folder=str(folder))["file"])
+    cost.size_bytes = size_bytes(cost.file)
 
 
 def _load(process: Process, candidate: Candidate, cost: Cost, stays: Path, plan: Plan) -> None:
     answer = process.ask(
         "load",
         runtime=candidate.runtime,
-        file=str(candidate.file.resolve()),
+        file=str(cost.file),
         threads=plan.threads,
         stays=str(stays),
     )

@@ -104,14 +104,14 @@ def _comparison_cells(record: Record) -> list[str]:
         crossing = f"{change['crossing']:,} <span class='ci'>at {number(change['threshold'], '.2f')}</span>"
     same = parent and baseline and parent["vs"] == baseline["vs"]
     cells = [text(record["label"]), _difference(parent), "the same" if same else _difference(baseline)]
-    cells += [_difference(floor), number(record["max_abs_dp"], ".3f"), crossing]
+    cells += [_difference(floor, named=False), number(record["max_abs_dp"], ".3f"), crossing]
     return [*cells, number((parent or {}).get("stays_needed"))]
 
 
-def _difference(compared: Record | None) -> str:
+def _difference(compared: Record | None, named: bool = True) -> str:
     if compared is None:
         return "–"
-    words = f"{verdict(compared)} <span class='ci'>to {text(compared['vs'])}</span>"
+    words = verdict(compared) + (f" <span class='ci'>to {text(compared['vs'])}</span>" if named else "")
     return f"{estimate(compared['value'], compared['ci95'], '+.3f')}<small>{words}</small>"
 
 

@@ -74,7 +74,8 @@ def _name_points(axes: Any, heights: dict[str, float], places: dict[str, float])
         free = (y + step * LINE_HEIGHT for step in STEPS if not _covers(span, y + step * LINE_HEIGHT, taken))
         level = next(free, y)
         taken.append((*span, level))
-        style = {"textcoords": "offset points", "ha": "right" if left else "left", "va": "center"}
+        style = {"textcoords": "offset points", "ha": "right" if left else "left", "va": "center", "zorder": 4}
+        style["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.4, "alpha": 0.8}
         axes.annotate(name, (places[name], heights[name]), (-7 if left else 7, level - y), size=NAME_SIZE, **style)
 
 

@@ -4,8 +4,10 @@ Comes in: one JSON object a line on stdin: load, measure, memory, predict. Goes 
 """
 
 import json
+import subprocess
 import sys
 import time
+from importlib import import_module
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,22 @@ import numpy as np
 
 from mortcond.measure import backends
 
+MODULES = {
+    "litert": "ai_edge_litert.interpreter",
+    "onnx": "onnxruntime",
+    "savedmodel": "tensorflow",
+    "keras": "tensorflow",
+}
 FEWEST_CALLS, MOST_CALLS = 10, 20_000  # in one round
 
 
 class Worker:
     """The state between the lines: the loaded model, the stays, and a runner for each batch size."""
 
-    def start(self, runtime: str) -> dict[str, Any]:
-        """Import what a runtime needs before the clock of the load starts: that time is the language's."""
-        _import(runtime)
-        return {}
+    def start(self, runtime: str, file: str, folder: str) -> dict[str, Any]:
+        """Import and prepare what a runtime needs before the clock of the load starts; return the file to load."""
+        import_module(MODULES[runtime])
+        return {"file": _as_onnx(Path(file), Path(folder)) if runtime == "onnx" else file}
 
     def load(self, runtime: str, file: str, threads: int, stays: str) -> dict[str, Any]:
         """Load the model; `load_ms` is the time from the file's name to a runtime that is ready for a batch of one."""
@@ -89,13 +97,14 @@ def peak_rss_mb() -> float:
         return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def _import(runtime: str) -> None:
-    if runtime == "litert":
-        pass
-    elif runtime == "onnx":
-        import onnxruntime  # noqa: F401
-    else:
-        import tensorflow  # noqa: F401
+def _as_onnx(file: Path, folder: Path) -> str:
+    """Write a model directory as ONNX, in a process of its own: reading model.keras takes TensorFlow's memory."""
+    target = folder / f"{file.parent.name}.onnx"
+    command = [sys.executable, "-m", "mortcond.measure.onnx_graph", str(file.parent), str(target)]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip().splitlines() or ["the conversion to ONNX failed"])[-1])
+    return str(target)
 
 
 def _batches(stays: np.ndarray, batch: int) -> list[np.ndarray]:
