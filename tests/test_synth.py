@@ -4,6 +4,8 @@ import csv
 import gzip
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -279,6 +281,16 @@ def test_wrong_options_are_named(wrong, tmp_path):
     with pytest.raises(UsageError, match=r"stays|xlsx|hours|events"):
         synth(Session("synth", console=Console(quiet=True)), **{"stays": 5, "out": tmp_path / "x"} | wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_negative_seed_is_named(tmp_path):
+    with pytest.raises(UsageError, match="--seed is -1"):
+        synth(Session("synth", seed=-1, console=Console(quiet=True)), out=tmp_path / "x")
+
+
+def test_neither_synth_nor_fetch_needs_tensorflow():
+    code = "import sys, mortcond.commands.synth, mortcond.commands.fetch; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_failure_leaves_nothing(tmp_path, monkeypatch):

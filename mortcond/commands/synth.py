@@ -46,7 +46,7 @@ def synth(
     -------
     path, stays, patients, admissions, deaths, rows by table, bytes, seconds and rows_per_second.
     """
-    _check(stays, format, events_per_stay, hours)
+    _check(stays, format, events_per_stay, hours, session.seed)
     target = out or session.workspace / "hospital"
     refuse_existing(target, session.overwrite)
     hospital = Hospital(stays, session.seed, events_per_stay, hours, format)
@@ -62,12 +62,14 @@ def synth(
     return {"path": str(target)} | made | {"bytes": size_bytes(target)} | speed
 
 
-def _check(stays: int, format: str, events_per_stay: int, hours: int) -> None:
+def _check(stays: int, format: str, events_per_stay: int, hours: int, seed: int) -> None:
     if format not in FORMATS:
         raise UsageError(f"There is no format {format!r}.", f"Name one of {', '.join(FORMATS)}.")
     for name, value in (("stays", stays), ("events-per-stay", events_per_stay), ("hours", hours)):
         if value < 1:
             raise UsageError(f"--{name} is {value}.", f"Give --{name} a whole number of at least 1.")
+    if seed < 0:
+        raise UsageError(f"--seed is {seed}.", "Give --seed a whole number of at least 0.")
 
 
 def readme(hospital: Hospital, made: dict[str, Any]) -> str:

@@ -126,7 +126,6 @@ class Vocabulary:
             values.append(row["number"])
         self.value = np.array([quoted(text) for text in texts], "S")
         self.number = np.array(values, "S")
-        self.number_of_values = len(texts)
 
     def encode(self, form: str, values: np.ndarray) -> np.ndarray:
         """Return the indices of numbers in the given form, or of the texts of a set by their place, rounded."""
@@ -200,7 +199,7 @@ class Chart:
         return Events(stay, minute[rows], np.full(len(rows), index, np.int16), value)
 
     def _values(self, item: Item, stay: np.ndarray, hour: np.ndarray) -> np.ndarray:
-        """Return the vocabulary indices of what is written down, with one in some thousand off by a slip."""
+        """Return the vocabulary indices of what is written down, slips included."""
         values = np.full(len(stay), item.offset)
         if item.signal:
             values += item.scale * self.signals[item.signal][stay, hour]
@@ -219,6 +218,7 @@ class Chart:
         return np.where(self.generator.random(len(stay), np.float32) < 0.85, usual, now)
 
     def _slips(self, item: Item, code: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return the codes with a few decimal points slipped, a few zeros, and what a laboratory writes instead."""
         slip = self.generator.random(len(code), np.float32)
         code = np.where(slip < 0.0004, vocabulary().encode(item.format, values * 10), code)
         code = np.where((slip > 0.0004) & (slip < 0.0006), vocabulary().encode(item.format, values * 0), code)

@@ -13,6 +13,7 @@ UNITS = np.array(["MICU", "SICU", "CCU", "CSRU", "TSICU"])
 LONGEST_DAYS = 30.0
 SECONDS_A_DAY = 86_400
 NEW_PATIENT, NEW_ADMISSION, SAME_ADMISSION = 0, 1, 2
+NEVER = np.iinfo(np.int64).min  # what numpy reads as NaT
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def make_stays(first: int, count: int, generator: np.random.Generator) -> Stays:
     died = generator.random(count) < _risk(severity, trend, organs, age)
     kind = generator.choice([NEW_PATIENT, NEW_ADMISSION, SAME_ADMISSION], count, p=[0.80, 0.14, 0.06])
     kind[0] = NEW_PATIENT
-    kind[1:][died[:-1]] = NEW_PATIENT  # nobody comes back after death
+    kind[1:][died[:-1]] = NEW_PATIENT  # nobody comes back after death, so it ends the last stay of an admission
     patient = np.cumsum(kind == NEW_PATIENT) - 1
     admission = np.cumsum(kind != SAME_ADMISSION) - 1
     of_patient, of_admission = (np.flatnonzero(_starts(key)) for key in (patient, admission))
@@ -73,7 +74,6 @@ def make_stays(first: int, count: int, generator: np.random.Generator) -> Stays:
     entered = _entries(kind, patient, of_patient, seconds, generator)
     left = entered + seconds
     admitted, discharged, in_unit = _hospital_times(entered, left, admission, of_admission, died, generator)
-    died &= np.append(admission[1:] != admission[:-1], True)
     late = died & (generator.random(count) < 0.03)  # paperwork: a time of death after the discharge
     death = np.where(died, np.where(in_unit, left, discharged) + np.where(late, SECONDS_A_DAY, 0), NEVER)
     age = age[of_patient][patient] + (entered - entered[of_patient[patient]]) / (365.25 * SECONDS_A_DAY)
@@ -107,9 +107,6 @@ def make_stays(first: int, count: int, generator: np.random.Generator) -> Stays:
         organs=organs,
         hours=seconds / 3600,
     )
-
-
-NEVER = np.iinfo(np.int64).min  # what numpy reads as NaT
 
 
 def _risk(severity: np.ndarray, trend: np.ndarray, organs: np.ndarray, age: np.ndarray) -> np.ndarray:

@@ -279,7 +279,7 @@ class _SafeRedirect(urllib.request.HTTPRedirectHandler):
     """Follow redirections, but never from https down to http."""
 
     def redirect_request(self, request, file, code, message, headers, new_url):
-        if not _is_safe(new_url):
+        if not _is_safe(new_url) or (request.type == "https" and not new_url.lower().startswith("https:")):
             raise InputError(f"{request.full_url} leads to {new_url}, which is no https address.", "Check the address.")
         return super().redirect_request(request, file, code, message, headers, new_url)
 
