@@ -17,9 +17,7 @@ def build(network: Network, weights: Weights) -> Graph:
     main = graph.subgraph()
     stays = main.input("float32", (-1, network.hours, network.features))
     state = _full(main, stays, network.hours) if network.summary == "full" else _mean(main, stays, network)
-    for index, layer in enumerate(network.dense):
-        state = weights.linear(main, state, f"dense.{index}", layer.kernel, layer.bias, relu=layer.activation == "relu")
-    main.outputs = [main.add("LOGISTIC", [state], shape=(-1, 1))]
+    main.outputs = [weights.dense(main, network, [layer.kernel for layer in network.dense], state)]
     graph.name(["stays"], ["risk"])
     return graph
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from mortcond.deploy import ops
 from mortcond.deploy.graph import Blocks, Quantization, Subgraph
+from mortcond.models.network import Network
 
 MODES = ("float32", "float16", "dynamic", "int8")
 BLOCKS_COST = 256  # bytes, about, that the description of a block-sparse matrix takes beside its indices
@@ -23,6 +24,7 @@ class Weights:
 
     mode: str
     table: list[dict[str, Any]] = field(default_factory=list)
+    placed: dict[tuple[int, str], tuple[int, int | None]] = field(default_factory=dict)  # the constants of a name
 
     def linear(
         self,
@@ -34,7 +36,7 @@ class Weights:
         relu: bool = False,
         block: int | None = None,
     ) -> int:
-        """Add the product of x with a weight matrix, over x's last axis.
+        """Add the product of x with a weight matrix, over x's last axis; the same name again is the same matrix.
 
         Parameters
         ----------
@@ -45,15 +47,29 @@ class Weights:
         block
             Inputs that are zero together for an output, where the kernel has many zeros.
         """
-        rows = np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
         if self.mode == "dynamic" and not graph.tensors[x].shape:  # XNNPACK asks for the rank of what it rounds
             graph.tensors[x] = replace(graph.tensors[x], shape=(-1, len(kernel)))
-        stored = self._matrix(graph, f"{name}.kernel", rows, block)
-        if bias is not None:
-            why = "the mode asks for it" if self.mode == "float32" else "a bias: few numbers, added to float sums"
-            self._note(f"{name}.bias", bias, "float32", why)
-        constant = self.no_bias(graph, len(rows)) if bias is None else graph.constant(bias.astype(np.float32))
-        return ops.linear(graph, x, stored, constant, relu)
+        key = (id(graph), name)
+        if key not in self.placed:
+            rows = np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
+            self.placed[key] = (
+                self._matrix(graph, f"{name}.kernel", rows, block),
+                self._bias(graph, name, bias, len(rows)),
+            )
+        return ops.linear(graph, x, *self.placed[key], relu)
+
+    def _bias(self, graph: Subgraph, name: str, bias: np.ndarray | None, width: int) -> int | None:
+        if bias is None:
+            return self.no_bias(graph, width)
+        why = "the mode asks for it" if self.mode == "float32" else "a bias: few numbers, added to float sums"
+        self._note(f"{name}.bias", bias, "float32", why)
+        return graph.constant(bias.astype(np.float32))
+
+    def dense(self, graph: Subgraph, network: Network, kernels: list[np.ndarray], x: int) -> int:
+        """Add a network's dense layers, with `kernels` in the place of their own, and the sigmoid of the last."""
+        for index, (layer, kernel) in enumerate(zip(network.dense, kernels, strict=True)):
+            x = self.linear(graph, x, f"dense.{index}", kernel, layer.bias, relu=layer.activation == "relu")
+        return graph.add("LOGISTIC", [x], shape=(-1, 1))
 
     def no_bias(self, graph: Subgraph, width: int) -> int | None:
         """Return what stands for no bias: nothing, but zeros where 8-bit products are about (XNNPACK wants them)."""
