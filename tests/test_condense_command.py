@@ -12,6 +12,7 @@ from mortcond.commands import condense as room
 from mortcond.commands.condense import condense, render
 from mortcond.core.errors import LimitError, UsageError
 from mortcond.deploy import metadata
+from mortcond.measure.condensed import write_tradeoff
 from mortcond.models.network import DenseLayer, Network
 
 
@@ -24,6 +25,9 @@ def training(monkeypatch):
         "mortcond.commands.trials.latency.measure",
         lambda found, *_: ([cost_of(candidate) for candidate in found], None),
     )
+    monkeypatch.setattr(room, "write_tradeoff", lambda *_: [])
+    monkeypatch.setitem(room.search.UNITS, "dnn", ((16,), (64, 32, 16)))
+    monkeypatch.setattr(room.search, "QUANTILES", (0.5,))
     return without_tensorflow(monkeypatch)
 
 
@@ -64,8 +68,9 @@ def test_the_test_split_is_read_once_and_only_for_the_choice(tmp_path, training,
     assert result["chosen"]["test"]["stays"] == 90
 
 
-def test_every_candidate_has_a_record_and_the_tradeoff_is_drawn(tmp_path, training):
+def test_every_candidate_has_a_record_and_the_tradeoff_is_drawn(tmp_path, training, monkeypatch):
     write_parent(tmp_path, "lstm")
+    monkeypatch.setattr(room, "write_tradeoff", write_tradeoff)
     result = run(tmp_path, whole_curve=True, max_bytes=5000)
     records = [json.loads(line) for line in (tmp_path / "condense" / "candidates.jsonl").read_text().splitlines()]
     assert len(records) == len({record["name"] for record in records})
