@@ -96,7 +96,10 @@ def require(folder: Path, name: str) -> Table:
 
 @contextmanager
 def connect(scratch: Path, memory_limit: str, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB of its own that keeps to `memory_limit` and spills into `scratch`."""
+    """Open a DuckDB of its own that keeps to `memory_limit` and spills into `scratch`.
+
+    Raises InputError where the limit is none or too small, KeyboardInterrupt where DuckDB noticed it first.
+    """
     settings = {"threads": threads, "memory_limit": memory_limit, "temp_directory": str(scratch / "spill")}
     try:
         connection = duckdb.connect(config=settings | {"preserve_insertion_order": False})
@@ -106,7 +109,16 @@ def connect(scratch: Path, memory_limit: str, threads: int) -> Iterator[duckdb.D
         connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         # Joins run as they are written, the streamed table left, the small one right: DuckDB takes a CSV for small.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
-        yield connection
+        try:
+            yield connection
+        except duckdb.OutOfMemoryException:
+            raise InputError("The memory limit is too small for these tables.", "Raise --memory-limit.") from None
+        except duckdb.IOException as error:
+            raise InputError(f"{_first_line(error)}.", "Check the free space on the disk.") from None
+        except (duckdb.InterruptException, RuntimeError) as error:
+            if "interrupt" in str(error).lower():
+                raise KeyboardInterrupt from None
+            raise
 
 
 def run(
@@ -148,13 +160,13 @@ def frame(connection, sql: str, tables: tuple[Table, ...] = ()) -> pd.DataFrame:
 
 def explain(error: duckdb.Error, tables: tuple[Table, ...], kinds: dict[str, str] | None = None) -> Exception:
     """Return an InputError that names file and row, found by reading the files again; else the error itself."""
+    if isinstance(error, duckdb.OutOfMemoryException | duckdb.InterruptException):
+        return error
     for table in tables:
         for path, header in zip(table.files, table.headers, strict=True):
             fault = _fault(path, len(header)) or _misfit(path, kinds or {})
             if fault:
                 return InputError(*fault)
-    if isinstance(error, duckdb.OutOfMemoryException):
-        return InputError("The memory limit is too small for these tables.", "Raise --memory-limit.")
     if isinstance(error, duckdb.IOException | duckdb.ConversionException):
         return InputError(f"{_first_line(error)}.", "Check the tables and the free space on the disk.")
     return error
