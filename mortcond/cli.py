@@ -101,7 +101,7 @@ def _read_environment(parameter: inspect.Parameter) -> None:
     """Let an option be set by MORTCOND_NAME as well; positional arguments come from the command line only."""
     for info in getattr(parameter.annotation, "__metadata__", ()):
         if isinstance(info, typer.models.OptionInfo):
-            info.envvar = f"MORTCOND_{parameter.name.upper()}"
+            info.envvar, info.show_envvar = f"MORTCOND_{parameter.name.upper()}", False  # said once, in the main help
 
 
 def _call(body: Callable, context: typer.Context, values: dict[str, Any]) -> int:
@@ -164,7 +164,10 @@ def _root(
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Small, fast and honestly measured neural networks for in-hospital mortality in intensive care."""
+    """Small, fast and honestly measured neural networks for in-hospital mortality in intensive care.
+
+    Every option can also be set as a variable, MORTCOND_EPOCHS for --epochs, or in the TOML file of --config.
+    """
 
 
 # The commands, in the order of their use.
