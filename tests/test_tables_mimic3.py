@@ -379,6 +379,15 @@ def test_text_where_numbers_belong(cells, item, value):
         cells(Hospital().stay().chart(618, "20").chart(item, value))
 
 
+@pytest.mark.parametrize(("item", "value"), [(211, "fast"), (184, "asleep")])
+def test_text_that_the_reference_never_comes_to_read_is_no_error(cells, item, value):
+    hospital = Hospital().stay().chart(618, "20").chart(item, value, hours=60)  # after the window
+    hospital.chart(211, "99", hours=1.5).chart(211, "1O0", hours=1.5)  # "99" comes after "1O0": that is never read
+    X = cells(hospital)
+    assert X[f"mask->{HR}"].sum() == 1
+    assert X[HR][0, 1] == 99
+
+
 # The cohort
 
 

@@ -6,6 +6,7 @@ the events: scan (keep the items and admissions that count), clean (each distinc
 one time; which stay a time belongs to).
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,9 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
         scan.store(connection, request.scratch, "kept", _kept(cohort.root))
         _scan(connection, tables, items, request)
         notes = _clean(connection, tables, items, variables, request)
-        events = _settle(connection, variables, request)
+        connection.execute(f"CREATE TABLE settled AS {_lone_sql(request)} UNION ALL {_shared_sql(request)}")
+        _refuse_unknown_words(connection, tables, items, variables)
+        events = _write_events(connection, variables, request)
         with_events = _stay_ids(connection, "hits")
         in_window = _stay_ids(connection, parquet_sql(events))
     stays, attrition, dropped = mimic3_cohort.finish(cohort, with_events, in_window, request)
@@ -137,9 +140,10 @@ def _clean(connection, tables: dict[str, Table], items: list[Item], variables: V
             numbers.append((id, item.variable, ref if variable.aggregate == "sum" else -1, value))
     order = {text: float(place) for place, text in enumerate(sorted({text for _, _, text, _ in worded}))}
     numbers += [(id, variable, -1, order[text]) for id, variable, text, _ in worded]
-    words = {(variable, order[text], value) for _, variable, text, value in worded}
-    _store(connection, request, "ranks", numbers, ["id", "variable", "part", "rank"])
-    _store(connection, request, "words", sorted(words), ["variable", "rank", "value"])
+    words = {(variable, text): (order[text], value) for _, variable, text, value in worded}
+    _store(connection, request, "ranks", ["id", "variable", "part", "rank"], numbers)
+    rows = [(variable, text, *word) for (variable, text), word in words.items()]
+    _store(connection, request, "words", ["variable", "text", "rank", "value"], rows)
     meaning = "SELECT t.ref, t.value, t.unit, r.variable, r.part, r.rank FROM texts t JOIN ranks r ON r.id = t.id"
     connection.execute(f"CREATE TABLE meaning AS {meaning}")
     return tuple(_note(name, texts) for name, texts in sorted(ignored.items()))
@@ -151,21 +155,41 @@ def _rows(connection, sql: str) -> Iterator[tuple]:
         yield from rows
 
 
-def _store(connection, request: Request, name: str, rows: list[tuple], columns: list[str]) -> None:
-    kinds = {column: "float64" if column in ("rank", "value") else "int64" for column in columns}
-    scan.store(connection, request.scratch, name, pd.DataFrame(rows, columns=columns).astype(kinds))
+def _store(connection, request: Request, name: str, columns: list[str], rows: list[tuple]) -> None:
+    kinds = {"rank": "float64", "value": "float64", "text": "str"}
+    frame = pd.DataFrame(rows, columns=columns).astype({column: kinds.get(column, "int64") for column in columns})
+    scan.store(connection, request.scratch, name, frame)
 
 
 def _value(variable: Variable, text: str, unit: str, item: Item, tables: dict[str, Table]) -> float | None:
+    """Clean a text; one that the text order ranks and that means nothing is NaN, an error only if it is ever used."""
     try:
         return clean(variable, text, unit)
     except ValueError as error:
-        for table in tables.values():
-            where = scan.locate(table, lambda row: row.get("itemid") == item.item and row.get("value") == text)
-            if where:
-                problem = f"{where}, column VALUE: {error} (item {item.item}, {variable.name})."
-                raise InputError(problem, "Mend the row, or take the item out of the table of variables.") from None
-        raise
+        if by_text(variable):
+            return math.nan
+        raise _fault(tables, {item.item}, variable, text, error) from None
+
+
+def _refuse_unknown_words(connection, tables: dict[str, Table], items: list[Item], variables: Variables) -> None:
+    """Raise InputError where a settled event is a text that is no number, or no category, of its variable."""
+    sql = """
+        SELECT s.variable, min(w.text) FROM settled s JOIN words w ON w.variable = s.variable AND w.rank = s.rank
+        WHERE w.value IS NULL GROUP BY s.variable ORDER BY s.variable
+    """
+    for index, text in connection.execute(sql).fetchall():
+        ids = {item.item for item in items if item.variable == index}
+        kind = "category" if variables[index].categories else "number"
+        raise _fault(tables, ids, variables[index], text, f"{text!r} is no {kind}")
+
+
+def _fault(tables: dict[str, Table], ids: set[str], variable: Variable, text: str, fault) -> InputError:
+    found = (
+        scan.locate(table, lambda r: r.get("itemid") in ids and r.get("value") == text) for table in tables.values()
+    )
+    where = next(filter(None, found), " or ".join(tables))
+    problem = f"{where}, column VALUE: {fault} ({variable.name})."
+    return InputError(problem, "Mend the row, or take the item out of the table of variables.")
 
 
 def _note(name: str, texts: set[str]) -> str:
@@ -173,13 +197,8 @@ def _note(name: str, texts: set[str]) -> str:
     return f"{name}: left out as no measurement, or outside the plausible range: {examples}"
 
 
-def _settle(connection, variables: Variables, request: Request) -> Path:
-    """Write the events of the window: one value for each stay, time and variable; return the Parquet file.
-
-    Of several values of a subject at one time the highest rank counts, whichever stay they were recorded under. A time
-    belongs to a stay if any event of the subject at that time was recorded under it, or if it lies within the stay.
-    """
-    connection.execute(f"CREATE TABLE settled AS {_lone_sql(request)} UNION ALL {_shared_sql(request)}")
+def _write_events(connection, variables: Variables, request: Request) -> Path:
+    """Write the settled events, a value for each stay, time and variable; return the Parquet file."""
     valued = """
         SELECT s.stay_id, s.seconds, s.variable, coalesce(w.value, s.rank) AS value
         FROM settled s LEFT JOIN words w ON w.variable = s.variable AND w.rank = s.rank
@@ -201,7 +220,7 @@ def _inside(request: Request) -> str:
 
 
 def _lone_sql(request: Request) -> str:
-    """Return the settled events of subjects with one stay only, which nearly all are."""
+    """Return the settled events of subjects with one stay: of several values at one time the highest rank counts."""
     return f"""
         SELECT k.stay_id, h.seconds - k.intime AS seconds, m.variable, m.part, max(m.rank) AS rank
         FROM hits h JOIN kept k ON k.stay_id = h.stay_id
@@ -212,7 +231,11 @@ def _lone_sql(request: Request) -> str:
 
 
 def _shared_sql(request: Request) -> str:
-    """Return the settled events of subjects with several stays, settled before stays are told apart."""
+    """Return the settled events of subjects with several stays.
+
+    They are settled before stays are told apart. A time belongs to a stay if any event of the subject at that time was
+    recorded under it, or if it lies within the stay.
+    """
     return f"""
         (WITH cleaned AS (
             SELECT h.subject_id, h.stay_id, h.seconds, m.variable, m.part, m.rank
