@@ -11,6 +11,7 @@ from typing import Any
 from mortcond import dataset as datasets
 from mortcond.core.artifacts import atomic_file, refuse_existing, sha256
 from mortcond.core.errors import InputError, LimitError, UsageError
+from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model, dataset_path
@@ -58,6 +59,7 @@ def quantize(
     LimitError
         The file differs from its parent by more than the tolerance; it is not written.
     """
+    require("tensorflow", "quantize")  # it reads model.keras
     if mode not in MODES:
         raise UsageError(f"There is no mode {mode!r}.", f"Choose of {', '.join(MODES)}.")
     if model is not None and model.is_file():

@@ -50,16 +50,22 @@ def next_step(body: Subgraph, step: int) -> int:
     return ops.add(body, step, body.constant(np.array(1, np.int32)), "int32")
 
 
-def cell(body: Subgraph, z: int, c: int, count: int | None = None) -> tuple[int, int]:
-    """Return h and c from the four gates' sums z (stays, 4 * units), in GATE_ORDER, the cell gate's doubled.
+def cell(body: Subgraph, z: int, c: int, twice_counts: int) -> tuple[int, int]:
+    """Return h and c of an hour.
 
-    count: (stays, 1) of 0 and 1, by which the cell state is multiplied.
+    Parameters
+    ----------
+    z
+        (stays, 4 * units), the four gates' sums in GATE_ORDER, the cell gate's doubled: tanh(x) = 2 sigmoid(2 x) - 1.
+    c
+        (stays, units), the cell state before.
+    twice_counts
+        (stays, 1 or units): 2 where the hour counts; 0 leaves a cell state of 0 as it is, and so h.
     """
     i, f, o, g = ops.split(body, body.add("LOGISTIC", [z]), 4, 1)
-    half, two = (body.constant(np.array(value, np.float32)) for value in (0.5, 2))
-    g = ops.multiply(body, ops.subtract(body, g, half), two)  # tanh
+    half = body.constant(np.array(0.5, np.float32))
+    g = ops.multiply(body, ops.subtract(body, g, half), twice_counts)  # tanh, or 0
     c = ops.add(body, ops.multiply(body, f, c), ops.multiply(body, i, g))  # eq. 2
-    c = c if count is None else ops.multiply(body, c, count)
     return ops.multiply(body, o, body.add("TANH", [c])), c  # eq. 3
 
 
