@@ -330,7 +330,7 @@ def render(result: Record) -> Iterator[Any]:
         yield _table(result)
     stays, deaths = result["validation"]["stays"], result["validation"]["deaths"]
     count = len({record["network"] for record in result["candidates"]})
-    left = f"{len(result['untried'])} not tried, {len(result['larger'])} larger than the answer and not needed"
+    left = f"not tried: {len(result['untried'])} that could be smaller, {len(result['larger'])} larger than the answer"
     yield f"{count} networks compared on {stays:,} validation stays ({deaths:,} deaths); {left}."
     if result["chosen"]:
         best = result["chosen"]

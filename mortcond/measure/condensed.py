@@ -10,7 +10,7 @@ from typing import Any
 
 from mortcond.core.artifacts import atomic_directory
 from mortcond.measure.plots import NO_MATPLOTLIB, STYLE
-from mortcond.measure.style import COLOURS, INK, MARKERS, MUTED, PAPER
+from mortcond.measure.style import ARCH_NAMES, COLOURS, INK, MARKERS, MUTED, PAPER
 
 Record = dict[str, Any]
 
@@ -84,50 +84,69 @@ def write_tradeoff(folder: Path, records: list[Record], facts: Record) -> list[s
 
 
 def _tradeoff(pyplot: Any, records: list[Record], facts: Record) -> Any:
-    from matplotlib.colors import LogNorm
-
-    figure, axes = pyplot.subplots(figsize=(6.6, 4.2), layout="constrained")
-    times = [record["latency_us"] for record in records]
-    norm = LogNorm(min(times), max(max(times), 1.01 * min(times)))
-    for arch in dict.fromkeys(record["arch"] for record in records):
-        own = [record for record in records if record["arch"] == arch]
-        points = ([r["bytes"] / 1000 for r in own], [r["auroc"] for r in own])
-        style = {"marker": MARKERS.get(arch, "P")[0], "norm": norm, "cmap": "viridis", "s": 30, "label": arch}
-        shown = axes.scatter(*points, c=[r["latency_us"] for r in own], edgecolors=PAPER, linewidths=0.5, **style)
-    front = sorted((record["bytes"] / 1000, record["auroc"]) for record in records if record["on_front"])
-    axes.step(*zip(*front, strict=True), where="post", color=MUTED, lw=1.0, zorder=0)
-    _mark_limits(axes, records, facts)
+    figure, axes = pyplot.subplots(figsize=(6.8, 4.4), layout="constrained")
     axes.set_xscale("log")
-    _plain_log_ticks(axes)
+    times = [record["latency_us"] for record in records if record["latency_us"] is not None] or [1.0]
+    colours = _colours(min(times), max(times))
+    for record in records:
+        time_us = record["latency_us"]
+        colour = MUTED if time_us is None else colours.to_rgba(time_us)
+        style = {"marker": MARKERS.get(record["arch"], "P")[0], "mfc": colour, "mec": PAPER, "mew": 0.5, "ms": 6}
+        axes.plot(record["bytes"] / 1000, record["auroc"], ls="none", zorder=3, **style)
+    front = sorted((record["bytes"] / 1000, record["auroc"]) for record in records if record["on_front"])
+    axes.step(*zip(*front, strict=True), where="post", color=MUTED, lw=1.0, zorder=1)
+    _mark_baseline(axes, facts)
+    if facts["max_bytes"]:
+        axes.axvline(facts["max_bytes"] / 1000, color=COLOURS["hlstm"], lw=1.0, ls=(0, (3, 2)))
+    _mark_chosen(axes, records, facts["chosen"])
+    _plain_ticks(axes.xaxis)
     axes.set_xlabel("file size, KB (logarithmic)")
     axes.set_ylabel(f"AUROC on the validation split ({facts['stays']:,} stays)")
-    figure.colorbar(shown, ax=axes, label="µs a stay, one at a time")
-    axes.legend(loc="lower right", fontsize=8)
+    _plain_ticks(figure.colorbar(colours, ax=axes, label="µs a stay, one at a time (logarithmic)").ax.yaxis)
+    _name_shapes(axes, [record["arch"] for record in records])
     return figure
 
 
-def _mark_limits(axes: Any, records: list[Record], facts: Record) -> None:
+def _colours(low: float, high: float) -> Any:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm
+
+    return ScalarMappable(LogNorm(low, max(high, 1.01 * low)), "viridis")
+
+
+def _mark_baseline(axes: Any, facts: Record) -> None:
     baseline = facts["baseline"]
-    axes.axhline(baseline["auroc"], color=INK, lw=0.9)
-    axes.axhline(baseline["auroc"] - facts["margin"], color=INK, lw=0.9, ls=(0, (3, 2)))
-    place = {"textcoords": "offset points", "fontsize": 7, "color": INK}
-    corner = (axes.get_xlim()[0], baseline["auroc"])
-    axes.annotate(f"{baseline['name']}; dashed: less the margin {facts['margin']:g}", corner, (4, 3), **place)
-    if facts["max_bytes"]:
-        axes.axvline(facts["max_bytes"] / 1000, color=COLOURS["hlstm"], lw=1.0, ls=(0, (3, 2)))
+    axes.plot(baseline["bytes"] / 1000, baseline["auroc"], marker="*", ms=11, mfc=INK, mec=INK, ls="none", zorder=4)
+    axes.axhline(baseline["auroc"], color=INK, lw=0.9, zorder=0)
+    axes.axhline(baseline["auroc"] - facts["margin"], color=INK, lw=0.9, ls=(0, (3, 2)), zorder=0)
+    text = f"baseline {baseline['name']} (star); dashed: {facts['margin']:g} below it"
+    place = {"xy": (0.01, baseline["auroc"]), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+    axes.annotate(text, xytext=(0, 3), fontsize=7, color=INK, **place)
+
+
+def _mark_chosen(axes: Any, records: list[Record], chosen: str | None) -> None:
     for record in records:
-        if record["name"] == facts["chosen"]:
+        if record["name"] == chosen:
             point = (record["bytes"] / 1000, record["auroc"])
-            axes.plot(*point, marker="o", ms=14, mfc="none", mec=COLOURS["hlstm"], mew=1.8)
-            axes.annotate(record["name"], point, (10, 10), **(place | {"fontsize": 8, "fontweight": "bold"}))
+            axes.plot(*point, marker="o", ms=14, mfc="none", mec=COLOURS["hlstm"], mew=1.8, zorder=5)
+            style = {"fontsize": 8, "fontweight": "bold", "color": INK, "textcoords": "offset points"}
+            axes.annotate(record["name"], point, (10, 10), zorder=5, **style)
 
 
-def _plain_log_ticks(axes: Any) -> None:
+def _name_shapes(axes: Any, archs: list[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    shapes = [(ARCH_NAMES.get(arch, arch), MARKERS.get(arch, "P")[0]) for arch in dict.fromkeys(archs)]
+    handles = [Line2D([], [], marker=marker, color=MUTED, ls="none", label=name) for name, marker in shapes]
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=4, columnspacing=1.4)
+
+
+def _plain_ticks(axis: Any) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def save(stem: Path, draw: Callable[[Any], Any]) -> list[str]:
