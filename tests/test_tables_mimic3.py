@@ -40,13 +40,16 @@ def cells(tmp_path):
 
 
 @pytest.fixture
-def one(cells):
-    """Return a function: (item, value, unit) of one chart event -> the first hour's value of a channel."""
+def hourly_values(cells):
+    """Return a function: one (item, text, unit) an hour of one stay -> the channel's values in these hours."""
 
-    def value(channel: str, item: int, text: str, unit: str = "") -> float:
-        return cells(Hospital().stay().chart(211, "80").chart(item, text, unit=unit))[channel][0, 0]
+    def values(channel: str, *events: tuple) -> list[float]:
+        hospital = Hospital().stay()
+        for hour, (item, value, *unit) in enumerate(events):
+            hospital.chart(item, value, hours=hour + 0.5, unit=(*unit, "")[0])
+        return cells(hospital)[channel][0, : len(events)].tolist()
 
-    return value
+    return values
 
 
 # The demo
@@ -114,15 +117,14 @@ def test_q2_of_numbers_at_one_time_the_largest_counts(cells):
 
 
 @pytest.mark.parametrize(
-    ("texts", "largest"),
-    [(("99", "100"), 99), (("7", "-8"), 7), (("18", "112"), 18), (("80", "80.0"), 80)],
+    ("texts", "largest"), [(("99", "100"), 99), (("7", "-8"), 7), (("18", "112"), 18), (("80", "80.0"), 80)]
 )
-@pytest.mark.parametrize(("channel", "item"), [(HR, 211), ("Respiratory rate", 618), (MBP, 52)])
-def test_q2_heart_rate_respiratory_rate_and_mean_pressure_compare_as_text(cells, channel, item, texts, largest):
+def test_q2_heart_rate_respiratory_rate_and_mean_pressure_compare_as_text(cells, texts, largest):
     hospital = Hospital().stay()
     for value in texts:
-        hospital.chart(item, value)
-    assert cells(hospital)[channel][0, 0] == largest
+        hospital.chart(211, value).chart(618, value).chart(52, value)
+    X = cells(hospital)
+    assert [X[channel][0, 0] for channel in (HR, "Respiratory rate", MBP)] == [largest] * 3
 
 
 def test_q2_categories_compare_as_text(cells):
@@ -130,58 +132,42 @@ def test_q2_categories_compare_as_text(cells):
     assert category(X, EYE) == "To Speech"
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "expected"),
-    [
-        ("0.5", "", 0.005),
-        ("1.0", "", 0.01),
-        ("50", "%", 0.5),
-        ("0.5", "torr", 0.5),
-        ("60", "Torr", 60),
-        ("4", "", 0.04),
-    ],
-)
-def test_q3_fio2_is_divided_by_100_unless_torr(one, value, unit, expected):
-    assert one(FIO2, 190 if value == "x" else 3420, value, unit) == expected
+def test_q3_fio2_is_divided_by_100_unless_torr(hourly_values):
+    units = [("0.5", ""), ("1.0", ""), ("50", "%"), ("0.5", "torr"), ("60", "Torr"), ("4", "")]
+    found = hourly_values(FIO2, *((3420, *event) for event in units))
+    assert found == [0.005, 0.01, 0.5, 0.5, 60, 0.04]
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "expected"),
-    [("98.6", "?F", (98.6 - 32) * 5 / 9), ("79", "C", (79 - 32) * 5 / 9), ("78.9", "F", 78.9), ("37", "Deg. F", 37)],
-)
-def test_q4_only_the_size_of_a_temperature_decides(one, value, unit, expected):
-    assert one("Temperature", 678, value, unit) == expected
+def test_q4_only_the_size_of_a_temperature_decides(hourly_values):
+    found = hourly_values(
+        "Temperature", (678, "98.6", "?F"), (678, "79", "C"), (678, "78.9", "F"), (678, "37", "Deg. F")
+    )
+    assert found == [(98.6 - 32) * 5 / 9, (79 - 32) * 5 / 9, 78.9, 37]
 
 
-@pytest.mark.parametrize(
-    ("item", "value", "unit", "expected"),
-    [
-        (763, "80", "kg", 80),
-        (763, "160", "LBs", 160 * 0.453592),
-        (763, "1600", "oz", 1600 / 16 * 0.453592),
-        (3581, "160", "", 160 * 0.453592),
-        (226531, "160", "kg", 160 * 0.453592),
-        (3582, "1600", "", 1600 / 16 * 0.453592),
-        (3582, "1600", "lb", 1600 / 16 * 0.453592),
-        (3581, "1600", "oz", 1600 / 16 * 0.453592),
-    ],
-)
-def test_q5_weight_by_unit_and_item(one, item, value, unit, expected):
-    assert one("Weight", item, value, unit) == expected
+def test_q5_weight_by_unit_and_item(hourly_values):
+    events = {
+        (763, "80", "kg"): 80,
+        (763, "160", "LBs"): 160 * 0.453592,
+        (763, "1600", "oz"): 1600 / 16 * 0.453592,
+        (3581, "160", ""): 160 * 0.453592,
+        (226531, "160", "kg"): 160 * 0.453592,
+        (3582, "1600", ""): 1600 / 16 * 0.453592,
+        (3582, "1600", "lb"): 1600 / 16 * 0.453592,
+        (3581, "1600", "oz"): 1600 / 16 * 0.453592,
+    }
+    assert hourly_values("Weight", *events) == list(events.values())
 
 
-@pytest.mark.parametrize(
-    ("item", "value", "unit", "expected"),
-    [
-        (1394, "70", "", 178),  # 177.8
-        (226707, "70", "Inch", 178),
-        (226730, "170.4", "cm", 170.4),
-        (226707, "25", "min", 64),  # 63.5, half to even; "min" contains "in"
-        (226707, "75", "in", 190),  # 190.5, half to even
-    ],
-)
-def test_q5_height_by_unit_and_item(one, item, value, unit, expected):
-    assert one("Height", item, value, unit) == expected
+def test_q5_height_by_unit_and_item(hourly_values):
+    events = {
+        (1394, "70", ""): 178,  # 177.8
+        (226707, "70", "Inch"): 178,
+        (226730, "170.4", "cm"): 170.4,
+        (226707, "25", "min"): 64,  # 63.5, half to even; "min" contains "in"
+        (226707, "75", "in"): 190,  # 190.5, half to even
+    }
+    assert hourly_values("Height", *events) == list(events.values())
 
 
 def test_q6_no_value_is_out_of_range(cells):
@@ -226,18 +212,19 @@ def test_q9_values_are_text_to_the_end(cells):
     assert category(X, TOTAL, hour=1) == "9"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "hour"),
-    [(0, 0), (1, 0), (3599, 0), (3600, 0), (3601, 1), (7200, 1), (47 * 3600, 46), (47 * 3600 + 1, 47), (48 * 3600, 47)],
-)
-def test_q10_an_hour_holds_its_end_and_not_its_start(cells, seconds, hour):
-    X = cells(Hospital().stay().chart(211, "80", hours=seconds / 3600))
-    assert np.flatnonzero(X[f"mask->{HR}"][0]).tolist() == [hour]
+def test_q10_an_hour_holds_its_end_and_not_its_start(cells):
+    hours = {0: 0, 3600: 0, 3601: 1, 7200: 1, 3 * 3600 + 1: 3, 47 * 3600: 46, 48 * 3600: 47}
+    hospital = Hospital().stay()
+    for seconds in hours:
+        hospital.chart(211, "80", hours=seconds / 3600)
+    assert set(np.flatnonzero(cells(hospital)[f"mask->{HR}"][0])) == set(hours.values())
 
 
-@pytest.mark.parametrize("seconds", [-1, -3600, 48 * 3600 + 1])
-def test_q10_outside_the_window_nothing_counts_nor_is_carried_in(cells, seconds):
-    X = cells(Hospital().stay().chart(618, "20").chart(211, "80", hours=seconds / 3600))
+def test_q10_outside_the_window_nothing_counts_nor_is_carried_in(cells):
+    hospital = Hospital().stay().chart(618, "20")
+    for seconds in (-1, -3600, 48 * 3600 + 1):
+        hospital.chart(211, "80", hours=seconds / 3600)
+    X = cells(hospital)
     assert X[f"mask->{HR}"].sum() == 0
     assert (X[HR] == 86).all()
 
@@ -326,17 +313,14 @@ def test_q16_nothing_left_is_an_error_and_not_an_empty_result(tmp_path):
 # Cleaning
 
 
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [("Normal <3 secs", "0.0"), ("Brisk", "0.0"), ("Abnormal >3 secs", "1.0"), ("Delayed", "1.0")],
-)
-def test_capillary_refill(cells, value, expected):
-    assert category(cells(Hospital().stay().chart(3348, value)), "Capillary refill rate") == expected
+def test_capillary_refill(hourly_values):
+    words = ["Delayed", "Normal <3 secs", "Abnormal >3 secs", "Brisk", "Delayed"]
+    assert hourly_values("Capillary refill rate->1.0", *((3348, word) for word in words)) == [1, 0, 1, 0, 1]
 
 
-@pytest.mark.parametrize("value", ["normal <3 secs", "Other/Remarks", "0.0", "1.0"])
-def test_other_capillary_refill_is_no_measurement(cells, value):
-    assert cells(Hospital().stay().chart(211, "80").chart(3348, value))["mask->Capillary refill rate"].sum() == 0
+def test_other_capillary_refill_is_no_measurement(hourly_values):
+    words = ["Delayed", "normal <3 secs", "Other/Remarks", "0.0", "1.0"]
+    assert hourly_values("mask->Capillary refill rate", *((3348, word) for word in words)) == [1, 0, 0, 0, 0]
 
 
 def test_two_pressures_in_one_text(cells):
@@ -344,21 +328,16 @@ def test_two_pressures_in_one_text(cells):
     assert (X[SBP][0, 0], X[DBP][0, 0]) == (120, 80)
 
 
-@pytest.mark.parametrize(("value", "measured"), [("5.", 1), (".5", 1), ("100", 1), (".", 0), ("-5", 0), ("1e3", 0)])
-@pytest.mark.parametrize("item", [811, 780])
-def test_digits(cells, item, value, measured):
-    X = cells(Hospital().stay().chart(211, "80").chart(item, value))
-    assert X["mask->Glucose"][0, 0] + X["mask->pH"][0, 0] == measured
+@pytest.mark.parametrize(("channel", "item"), [("Glucose", 811), ("pH", 780)])
+def test_digits(hourly_values, channel, item):
+    good, bad = ["5.", ".5", "100"], [".", "-5", "1e3", " 100", ">500", "ERROR", "100 ", "1.2.3"]
+    found = hourly_values(f"mask->{channel}", *((item, value) for value in good + bad))
+    assert found == [1] * len(good) + [0] * len(bad)
 
 
-@pytest.mark.parametrize("value", [" 100", ">500", "ERROR", "100 ", "1.2.3"])
-def test_texts_with_more_than_digits_are_no_glucose(cells, value):
-    assert cells(Hospital().stay().chart(211, "80").chart(811, value))["mask->Glucose"].sum() == 0
-
-
-@pytest.mark.parametrize(("value", "expected"), [("0.97", 97), ("1", 100), ("0", 0), ("1.5", 1.5), ("97", 97)])
-def test_saturation_up_to_1_is_a_fraction(one, value, expected):
-    assert one("Oxygen saturation", 646, value) == expected
+def test_saturation_up_to_1_is_a_fraction(hourly_values):
+    found = hourly_values("Oxygen saturation", *((646, value) for value in ("0.97", "1", "0", "1.5", "97")))
+    assert found == [97, 100, 0, 1.5, 97]
 
 
 @pytest.mark.parametrize(
