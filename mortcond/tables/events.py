@@ -151,8 +151,11 @@ def _whole(texts: pd.DataFrame, table: Table, column: str) -> pd.Series:
 def _refuse(texts: pd.DataFrame, table: Table, bad: pd.Series, column: str, fault: str) -> None:
     if bad.any():
         stay, cell = texts.stay_id[bad].iloc[0], texts[column][bad].iloc[0]
-        rows = lambda row: row["stay_id"].strip() == stay and row.get(column, "").strip() == cell  # noqa: E731
-        raise InputError(f"{scan.locate(table, rows)}, column {column}: {cell!r} {fault}.", "Mend the row.")
+
+        def matches(row: dict[str, str]) -> bool:
+            return row["stay_id"].strip() == stay and row.get(column, "").strip() == cell
+
+        raise InputError(f"{scan.locate(table, matches)}, column {column}: {cell!r} {fault}.", "Mend the row.")
 
 
 def _strangers(connection, stays: pd.DataFrame, request: Request) -> tuple[str, ...]:
