@@ -7,6 +7,8 @@ lacks, so the loop over the hours is written out here: it carries only the state
 
 from pathlib import Path
 
+import numpy as np
+
 from mortcond.models.backend import tf
 from mortcond.models.network import GATES, DenseLayer, HiddenLSTMLayer, LSTMLayer, Network
 
@@ -17,7 +19,9 @@ class Served(tf.Module):
     def __init__(self, network: Network):
         super().__init__(name="mortcond")
         self.network = network
-        self.weights = {name: tf.Variable(array, name=name) for name, array in network.arrays().items()}
+        self.weights = {
+            name: tf.Variable(array.astype(np.float32), name=name) for name, array in network.arrays().items()
+        }
 
     def risk(self, stays: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the risk of each stay, (stays, 1), from scaled stays, (stays, hours, features)."""

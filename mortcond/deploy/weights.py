@@ -1,7 +1,7 @@
 """Weights as a graph stores them: float32, float16, or int8 with their scales.
 
-Comes in: a float matrix and the mode of the file. Goes out: the constant in the graph, and a line of the table that
-says for each tensor what it became and why.
+Comes in: a float matrix or bias and the mode of the file. Goes out: the constant in the graph, and a line of the table
+that says for each tensor what it became and why.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from mortcond.models.network import Network
 
 MODES = ("float32", "float16", "dynamic", "int8")
 BLOCKS_COST = 256  # bytes, about, that the description of a block-sparse matrix takes beside its indices
+SMALLEST_BIAS = 48  # numbers, from which on a bias is smaller as int8 with its scale and its operation
 INT8_LIMIT = 127  # symmetric: -127 to 127, as LiteRT asks of weights
 
 
@@ -61,9 +62,14 @@ class Weights:
     def _bias(self, graph: Subgraph, name: str, bias: np.ndarray | None, width: int) -> int | None:
         if bias is None:
             return self.no_bias(graph, width)
-        why = "the mode asks for it" if self.mode == "float32" else "a bias: few numbers, added to float sums"
+        bias = bias.astype(np.float32)
+        if self.mode == "int8" and width >= SMALLEST_BIAS:
+            self._note(f"{name}.bias", bias, "int8", "one scale for the bias; widened once, when the file is loaded")
+            return self._widened(graph, graph.constant(*quantise(bias)), bias.shape)
+        few = f"a bias of {width}: as int8 with its scale it would take more bytes"
+        why = {"float32": "the mode asks for it", "int8": few}.get(self.mode, "a bias: added to float sums")
         self._note(f"{name}.bias", bias, "float32", why)
-        return graph.constant(bias.astype(np.float32))
+        return graph.constant(bias)
 
     def dense(self, graph: Subgraph, network: Network, kernels: list[np.ndarray], x: int) -> int:
         """Add a network's dense layers, with `kernels` in the place of their own, and the sigmoid of the last."""
