@@ -19,8 +19,9 @@ def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, A
     The model is the smallest file among those that are not inferior to the uncondensed model they come from; where
     there is none such, the smallest of which it cannot be told, then the smallest of the inferior ones.
     """
-    networks = [m for m in models if m["arch"] != "linear" and m["runtime"] == "litert"]
-    compared = [m for m in networks if m["delta_auroc_baseline"]]
+    linear = {m["label"] for m in models if m["arch"] == "linear"}  # the floor is no network, nor is its 8-bit form
+    compared = [m for m in models if m["delta_auroc_baseline"] and m["runtime"] == "litert"]
+    compared = [m for m in compared if m["delta_auroc_baseline"]["vs"] not in linear]
     reply = {"question": QUESTION, "model": None}
     if not compared:
         return reply | {"sentence": "No condensed model was measured beside the model it comes from."}
@@ -28,32 +29,45 @@ def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, A
         return reply | {"sentence": f"These data cannot tell: {dataset['caution']}."}
     chosen = min(compared, key=lambda m: (BEST_FIRST[m["delta_auroc_baseline"]["noninferior"]], m["size_bytes"]))
     baseline = next(m for m in models if m["label"] == chosen["delta_auroc_baseline"]["vs"])
-    return reply | {"model": chosen["label"], "sentence": _sentence(chosen, baseline, dataset)}
+    sentence = (
+        f"{_count(chosen, compared)}, {chosen['label']}, is {_gain(chosen, baseline)}, {_change(chosen, dataset)}"
+    )
+    return reply | {"model": chosen["label"], "sentence": f"{sentence} against {_difference(chosen, baseline)}."}
 
 
-def _sentence(chosen: dict[str, Any], baseline: dict[str, Any], dataset: dict[str, Any]) -> str:
-    compared = chosen["delta_auroc_baseline"]
-    begin = {True: "Yes", None: "It cannot be told yet", False: "No"}[compared["noninferior"]]
-    gained = f"{chosen['label']} is {_times(baseline['size_bytes'], chosen['size_bytes'], 'smaller', 'larger')}"
+def _count(chosen: dict[str, Any], compared: list[dict[str, Any]]) -> str:
+    """Say how many condensed models there are of the kind that the chosen one is the smallest of."""
+    margin, verdict = chosen["delta_auroc_baseline"]["margin"], chosen["delta_auroc_baseline"]["noninferior"]
+    same = sum(m["delta_auroc_baseline"]["noninferior"] is verdict for m in compared)
+    models = f"{len(compared)} condensed models" if len(compared) > 1 else "1 condensed model"
+    if verdict is True:
+        return f"Yes: of {models} {same} lost no more than {margin:g} of AUROC, and the smallest of them"
+    if verdict is None:
+        return (
+            f"It cannot be told yet: none of {models} is shown to lose no more than {margin:g} of AUROC; the smallest"
+        )
+    return f"No: each of {models} lost more than {margin:g} of AUROC; the smallest"
+
+
+def _gain(chosen: dict[str, Any], baseline: dict[str, Any]) -> str:
     batch = next(iter(chosen["latency_us_per_stay"]))
     before, after = (m["latency_us_per_stay"][batch]["p50"] for m in (baseline, chosen))
-    gained += f" and {_times(before, after, 'faster', 'slower')} than {baseline['label']}"
-    low, high = compared["ci95"]
-    change = f"its AUROC on {dataset['n']:,} stays ({dataset['events']:,} deaths) is {chosen['auroc']['value']:.3f}"
-    change += f" against {baseline['auroc']['value']:.3f}, a difference of {signed(compared['value'])}"
-    change += f" (95 % interval {signed(low)} to {signed(high)})"
-    return f"{begin}: {gained}; {change}: {_verdict(compared)}."
+    smaller = _times(baseline["size_bytes"], chosen["size_bytes"], "smaller", "larger")
+    return f"{smaller} and {_times(before, after, 'faster', 'slower')} than {baseline['label']}"
 
 
-def _verdict(compared: dict[str, Any]) -> str:
-    if compared["noninferior"] is True:
-        return f"not inferior by the margin of {compared['margin']:g}"
-    if compared["noninferior"] is False:
-        return f"inferior by more than the margin of {compared['margin']:g}"
+def _change(chosen: dict[str, Any], dataset: dict[str, Any]) -> str:
+    value = f"{chosen['auroc']['value']:.3f}"
+    return f"with an AUROC on {dataset['n']:,} stays ({dataset['events']:,} deaths) of {value}"
+
+
+def _difference(chosen: dict[str, Any], baseline: dict[str, Any]) -> str:
+    compared = chosen["delta_auroc_baseline"]
+    low, high = (signed(end) for end in compared["ci95"])
+    change = f"{baseline['auroc']['value']:.3f}, a difference of {signed(compared['value'])}"
+    change += f" (95 % interval {low} to {high})"
     needed = compared.get("stays_needed")
-    return (
-        f"a margin of {compared['margin']:g} takes about {_round(needed):,} stays to decide" if needed else "undecided"
-    )
+    return change + (f"; about {rounded(needed):,} stays would decide it" if needed else "")
 
 
 def _times(before: float, after: float, less: str, more: str) -> str:
@@ -63,8 +77,8 @@ def _times(before: float, after: float, less: str, more: str) -> str:
     return f"{ratio:.1f} times {less}" if ratio > 1 else f"{1 / ratio:.1f} times {more}"
 
 
-def _round(stays: int) -> int:
-    """Return a planned number of stays with two digits that mean something."""
+def rounded(stays: int) -> int:
+    """Return a planned number of stays, rounded up to the two digits that mean something."""
     digits = max(0, len(str(stays)) - 2)
     return -(-stays // 10**digits) * 10**digits
 
@@ -95,7 +109,7 @@ def cautions(result: dict[str, Any]) -> Iterator[str]:
     if undecided and not dataset["caution"]:
         needed = [m["delta_auroc"]["stays_needed"] for m in undecided if m["delta_auroc"].get("stays_needed")]
         span = (
-            " to ".join(dict.fromkeys(f"{_round(stays):,}" for stays in (min(needed), max(needed)))) if needed else ""
+            " to ".join(dict.fromkeys(f"{rounded(stays):,}" for stays in (min(needed), max(needed)))) if needed else ""
         )
         most = f"; about {span} stays would do" if span else ""
         margin = result["settings"]["margin"]

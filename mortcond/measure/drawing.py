@@ -10,6 +10,7 @@ from html import escape
 from mortcond.measure.style import VARIABLES
 
 FONT = "var(--sans)"
+PIXELS_A_POINT = 1.6  # at most: letters of 9 points come out at 14 pixels
 
 
 def _rounded(tag: re.Match[str]) -> str:
@@ -42,5 +43,7 @@ def inline(svg: str, name: str, alternative: str) -> str:
     body = body.replace("'DejaVu Sans'", FONT).replace("font-family: DejaVu Sans", f"font-family: {FONT}")
     body = re.sub(r'\b(fill|stroke)="(var\([^)]*\))"', r'style="\1: \2"', body)  # variables work in styles only
     opening, rest = body.split(">", 1)
+    width = PIXELS_A_POINT * float(re.search(r'\swidth="([\d.]+)pt"', opening)[1])
     opening = re.sub(r'\s(width|height|version)="[^"]*"', "", opening)
-    return f'{opening} role="img" aria-label="{escape(alternative, quote=True)}">{rest}'.strip()
+    told = f'role="img" aria-label="{escape(alternative, quote=True)}" style="max-width: {width:.0f}px"'
+    return f"{opening} {told}>{rest}".strip()

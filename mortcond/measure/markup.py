@@ -1,5 +1,6 @@
 """Small pieces of HTML. Comes in: plain text and numbers. Goes out: escaped markup."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -12,7 +13,7 @@ NONE = "–"
 
 def text(value: Any) -> str:
     """Return a value as escaped text; a dash for None; a true minus sign before numbers."""
-    return NONE if value is None else escape(str(value)).replace(" -", " −").replace("95 %", "95\u00a0%")
+    return NONE if value is None else re.sub(r"(?<= )-(?=\d)", "−", escape(str(value))).replace("95 %", "95\u00a0%")
 
 
 def number(value: float | None, form: str = ",.0f") -> str:

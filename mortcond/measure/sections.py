@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mortcond.measure.answer import rounded
 from mortcond.measure.markup import estimate, facts, number, paragraph, plot_grid, table, text, verdict
 from mortcond.measure.tables import PAPER_NOTE, latency, published
 
@@ -105,7 +106,8 @@ def _comparison_cells(record: Record) -> list[str]:
     same = parent and baseline and parent["vs"] == baseline["vs"]
     cells = [text(record["label"]), _difference(parent), "the same" if same else _difference(baseline)]
     cells += [_difference(floor, named=False), number(record["max_abs_dp"], ".3f"), crossing]
-    return [*cells, number((parent or {}).get("stays_needed"))]
+    needed = (parent or {}).get("stays_needed")
+    return [*cells, f"about {number(rounded(needed))}" if needed else "–"]
 
 
 def _difference(compared: Record | None, named: bool = True) -> str:

@@ -12,7 +12,7 @@ from mortcond.measure import scores
 from mortcond.measure.comparison import Z_TWO_SIDED, placements
 from mortcond.measure.intervals import FEWEST
 
-AGE_BANDS = ((18, 45), (45, 65), (65, 80), (80, 200))
+AGE_BANDS = ((18, 45), (45, 65), (65, 80), (80, np.inf))
 SEXES = {"F": "women", "M": "men"}
 
 
@@ -26,7 +26,7 @@ def members_of(stays: Any) -> Iterator[tuple[str, str, np.ndarray]]:
     for code, name in SEXES.items():
         yield from _where("sex", name, stays.sex == code)
     for low, high in AGE_BANDS:
-        name = f"{low} to {high - 1}" if high < 200 else f"{low} and older"
+        name = f"{low} to {high - 1}" if high < np.inf else f"{low} and older"
         yield from _where("age", name, (stays.age >= low) & (stays.age < high))
     for kind in sorted(set(np.asarray(stays.icu_type).tolist()) - {""}):
         yield from _where("unit", kind, stays.icu_type == kind)
