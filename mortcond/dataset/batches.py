@@ -9,9 +9,8 @@ import numpy as np
 
 from mortcond import tables
 from mortcond.core.session import Session
-from mortcond.dataset.features import scaled, unscaled
+from mortcond.dataset.features import chunks, scaled, unscaled
 from mortcond.dataset.spec import InputSpec
-from mortcond.grid import hourly
 from mortcond.tables import Request
 
 
@@ -42,9 +41,6 @@ def batches(
         limits = {"memory_limit": memory_limit, "threads": threads, "console": session.console}
         request = Request(Path(scratch), labels=False, window_hours=spec.window_hours, **limits)
         records = tables.read(source, spec.variables, request, format)
-        stays = records.stays
-        grids = hourly(records.events, stays.stay_id.to_numpy(), spec.variables, spec.window_hours, batch_stays)
-        for start, grid in zip(range(0, len(stays), batch_stays), grids, strict=True):
-            chunk = stays.iloc[start : start + batch_stays]
+        for chunk, grid in chunks(records.events, records.stays, spec, batch_stays):
             X = scaled(unscaled(grid, chunk, spec), spec)
             yield RawBatch(chunk.stay_id.to_numpy(), X, grid.mask.sum(axis=1))

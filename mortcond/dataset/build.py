@@ -5,25 +5,23 @@ to write X. Memory stays the same however many stays there are.
 """
 
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
 
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
 from mortcond.dataset import npz
-from mortcond.dataset.features import Moments, scaled, scaling, unscaled
+from mortcond.dataset.features import Moments, chunks, scaled, scaling, unscaled
 from mortcond.dataset.spec import InputSpec
-from mortcond.grid import Grid, hourly
 from mortcond.tables import Records
+from mortcond.tables.scan import connect, csv_sql, parquet_sql
 from mortcond.variables import Variables
 
-CHUNK_STAYS = 512
 WINDOW_HOURS = 48
 
 
@@ -64,7 +62,7 @@ def fit_spec(
         return spec
     moments = Moments(features)
     with console.progress("Scaling", total=len(stays)) as bar:
-        for _, chunk, grid in chunks(records.events, stays, spec):
+        for chunk, grid in chunks(records.events, stays, spec):
             moments.add(unscaled(grid, chunk, spec))
             bar.advance(len(chunk))
     mean, std = scaling(moments, variables, derive)
@@ -85,14 +83,14 @@ def normal_values(events: Path, train: pd.DataFrame, variables: Variables) -> tu
     return tuple(medians.get(i, 0.0) if value is None else float(value) for i, value in enumerate(known))
 
 
-def chunks(events: Path, stays: pd.DataFrame, spec: InputSpec) -> Iterator[tuple[int, pd.DataFrame, Grid]]:
-    """Yield place, stays and grid of each chunk of `stays`, which are sorted by stay_id."""
-    grids = hourly(events, stays.stay_id.to_numpy(), spec.variables, spec.window_hours, CHUNK_STAYS)
-    for start, grid in zip(range(0, len(stays), CHUNK_STAYS), grids, strict=True):
-        yield start, stays.iloc[start : start + CHUNK_STAYS], grid
-
-
-def write(path: Path, records: Records, split: np.ndarray, spec: InputSpec, console: Console, finish) -> None:
+def write(
+    path: Path,
+    records: Records,
+    split: np.ndarray,
+    spec: InputSpec,
+    console: Console,
+    finish: Callable[[np.ndarray], dict[str, Any]],
+) -> None:
     """Write the data set.
 
     Parameters
@@ -114,7 +112,7 @@ def write(path: Path, records: Records, split: np.ndarray, spec: InputSpec, cons
 
 
 def _X(events: Path, stays: pd.DataFrame, spec: InputSpec, measured: np.ndarray, bar) -> Iterator[np.ndarray]:
-    for _, chunk, grid in chunks(events, stays, spec):
+    for chunk, grid in chunks(events, stays, spec):
         measured += grid.mask.sum(axis=(0, 1))
         yield scaled(unscaled(grid, chunk, spec), spec)
         bar.advance(len(chunk))
@@ -136,10 +134,10 @@ def _medians(events: Path, stay_ids: np.ndarray, wanted: list[int]) -> dict[int,
     listed = events.with_name("train_stays.csv")
     train.to_csv(listed, index=False)
     sql = f"""
-        SELECT e.variable, median(e.value) FROM read_parquet('{events}') e
-        JOIN read_csv('{listed}', columns = {{'stay_id': 'BIGINT'}}, auto_detect = false, header = true) t
-          ON t.stay_id = e.stay_id
-        WHERE e.variable IN ({", ".join(map(str, wanted))}) GROUP BY e.variable
+        SELECT e.variable, median(e.value) FROM {parquet_sql(events)} e
+        JOIN {csv_sql(listed, {"stay_id": "BIGINT"})} t ON t.stay_id = e.stay_id
+        WHERE e.variable IN ({", ".join(map(str, wanted))}) AND e.hours >= 0 AND e.hours <= {WINDOW_HOURS}
+        GROUP BY e.variable
     """
-    with duckdb.connect() as connection:
+    with connect(events.parent, memory_limit="500MB", threads=1) as connection:
         return dict(connection.execute(sql).fetchall())

@@ -1,13 +1,25 @@
 """Features: a grid -> the columns of X. Comes in: a grid and the facts of its stays. Goes out: X, scaled or not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from mortcond.dataset.spec import InputSpec
-from mortcond.grid import Grid
+from mortcond.grid import Grid, hourly
 from mortcond.variables import Column, Variables
+
+CHUNK_STAYS = 512  # some 20 MB of float64 a chunk with 76 features
+
+
+def chunks(
+    events: Path, stays: pd.DataFrame, spec: InputSpec, chunk_stays: int = CHUNK_STAYS
+) -> Iterator[tuple[pd.DataFrame, Grid]]:
+    """Yield the stays and the grid of each chunk of `stays`, which are sorted by stay_id."""
+    grids = hourly(events, stays.stay_id.to_numpy(), spec.variables, spec.window_hours, chunk_stays)
+    for start, grid in zip(range(0, len(stays), chunk_stays), grids, strict=True):
+        yield stays.iloc[start : start + chunk_stays], grid
 
 
 def unscaled(grid: Grid, stays: pd.DataFrame, spec: InputSpec) -> np.ndarray:
