@@ -63,9 +63,9 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
         events, left_out = long.write_events(connection, variables, names, request, long.own_units, locate)
         measured = long.measured_stays(connection, events, request.window_hours)
     cohort = long.Cohort(_stays(listed))
-    cohort.keep("start", "all stays of the list files")
+    cohort.keep("start", "a row in a list file")
     in_window = cohort.left.stay_id.isin(measured)
-    cohort.keep("no_events_in_window", f"has an event in its first {request.window_hours} hours", in_window)
+    cohort.keep("no_events_in_window", f"an event in the first {request.window_hours} hours", in_window)
     kept, attrition, dropped = cohort.finish()
     return Records("benchmark", kept, events, attrition, dropped, notes + left_out)
 
