@@ -15,16 +15,10 @@ from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, LSTMLayer
 KERAS_FILE = "model.keras"
 
 
-def to_keras(network: Network, *, recurrent_dropout: float = 0.0, input_dropout: float = 0.0) -> keras.Model:
-    """Return a Keras model of `network`, in (stays, hours, features), out the risk (stays, 1).
-
-    The two kinds of dropout beside the paper's act in training only; the model predicts the same with and without.
-    """
-    inputs = keras.Input((network.hours, network.features), name="stays")
-    x = inputs
-    if input_dropout:  # a whole feature goes for all hours of a stay
-        x = keras.layers.Dropout(input_dropout, noise_shape=(None, 1, network.features), name="input_dropout")(x)
-    layers = [_recurrent(network, index, recurrent_dropout) for index in range(len(network.recurrent))]
+def to_keras(network: Network) -> keras.Model:
+    """Return a Keras model of `network`, in (stays, hours, features), out the risk (stays, 1)."""
+    inputs = x = keras.Input((network.hours, network.features), name="stays")
+    layers = [_recurrent(network, index) for index in range(len(network.recurrent))]
     if layers:
         x = keras.layers.Masking(name="masking")(x)
     elif network.summary == "full":
@@ -66,7 +60,7 @@ def from_keras(model: keras.Model) -> Network:
         elif isinstance(layer, FullSummary):
             facts |= {"summary": "full"}
         elif isinstance(layer, keras.layers.Dropout):
-            facts |= {"dropout": layer.rate} if layer.name == "dropout" else {}
+            facts |= {"dropout": layer.rate}
         elif not isinstance(layer, (keras.layers.InputLayer, keras.layers.Masking)):
             raise InputError(
                 f"The model has a layer {layer.name} of a kind that is not ours.", "Train it with mortcond."
@@ -90,11 +84,11 @@ def load(directory: Path) -> Network:
     return from_keras(model)
 
 
-def _recurrent(network: Network, index: int, dropout: float) -> keras.layers.Layer:
+def _recurrent(network: Network, index: int) -> keras.layers.Layer:
     layer, last = network.recurrent[index], index == len(network.recurrent) - 1
     common = {"return_sequences": not last, "name": f"recurrent_{index}"}
     if isinstance(layer, LSTMLayer):
-        return keras.layers.LSTM(layer.units, recurrent_dropout=dropout, **common)
+        return keras.layers.LSTM(layer.units, **common)
     return HiddenLSTM(layer.units, [[weights.shape[1] for weights in gate.hidden] for gate in layer.gates], **common)
 
 
@@ -117,11 +111,10 @@ def _weights(layer: LSTMLayer | HiddenLSTMLayer | DenseLayer) -> list[np.ndarray
 
 
 def _hidden_layer(cell) -> HiddenLSTMLayer:
-    value = lambda weight: np.array(weight.numpy())  # noqa: E731
-    first = np.concatenate([value(cell.kernel), value(cell.recurrent_kernel)], axis=0)
+    first = np.concatenate([cell.kernel.numpy(), cell.recurrent_kernel.numpy()], axis=0)
     hidden = np.split(first, np.cumsum([widths[0] for widths in cell.hidden_widths])[:3], axis=1)
-    output = np.split(value(cell.hidden_kernel), np.cumsum([widths[-1] for widths in cell.hidden_widths])[:3], axis=0)
-    bias = np.split(value(cell.bias), 4)
-    deeper = [tuple(value(kernel) for kernel in kernels) for kernels in cell.deeper_kernels]
+    output = np.split(cell.hidden_kernel.numpy(), np.cumsum([widths[-1] for widths in cell.hidden_widths])[:3], axis=0)
+    bias = np.split(cell.bias.numpy(), 4)
+    deeper = [tuple(kernel.numpy() for kernel in kernels) for kernels in cell.deeper_kernels]
     gates = [Gate((hidden[g], *deeper[g]), output[g], bias[g]) for g in range(4)]
     return HiddenLSTMLayer(tuple(gates))
