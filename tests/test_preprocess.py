@@ -353,7 +353,7 @@ def test_a_split_without_training_stays(tmp_path, folder):
         ({"derive": "min,min"}, UsageError, "--derive min,min"),
         ({"variables": "nothing"}, InputError, "There is no table of variables nothing"),
         ({"format": "hl7"}, UsageError, "There is no format 'hl7'"),
-        ({"memory_limit": "much"}, InputError, "memory limit 'much'"),
+        ({"memory_limit": "much"}, UsageError, "--memory-limit much"),
     ],
 )
 def test_options_that_make_no_sense(tmp_path, folder, options, error, pattern):

@@ -63,11 +63,13 @@ def load(path: Path, splits: Iterable[str] = SPLITS) -> Dataset:
 
     Raises InputError where the file is missing, truncated, no data set, or contradicts itself.
     """
+    if not path.exists():
+        raise InputError(f"There is no data set {path}.", "Make one with mortcond preprocess.")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is no data set: no npz file, or one that is cut off.", _REMEDY)
     try:
         with np.load(path, allow_pickle=False) as file:
             return _read(path, file, tuple(splits))
-    except FileNotFoundError:
-        raise InputError(f"There is no data set {path}.", "Make one with mortcond preprocess.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is no data set ({type(error).__name__}: {error}).", _REMEDY) from None
 

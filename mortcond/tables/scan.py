@@ -21,7 +21,7 @@ import duckdb
 import pandas as pd
 
 from mortcond.core.console import Console
-from mortcond.core.errors import InputError
+from mortcond.core.errors import InputError, UsageError
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 _PART = r"(?:[ _.-]?(?:part)?[ _.-]?[0-9]+)?"  # CHARTEVENTS_part1.csv, chartevents-00001.parquet
@@ -98,13 +98,13 @@ def require(folder: Path, name: str) -> Table:
 def connect(scratch: Path, memory_limit: str, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB of its own that keeps to `memory_limit` and spills into `scratch`.
 
-    Raises InputError where the limit is none or too small, KeyboardInterrupt where DuckDB noticed it first.
+    Raises UsageError where the limit is none, InputError where it is too small, KeyboardInterrupt where DuckDB noticed it first.
     """
     settings = {"threads": threads, "memory_limit": memory_limit, "temp_directory": str(scratch / "spill")}
     try:
         connection = duckdb.connect(config=settings | {"preserve_insertion_order": False})
     except duckdb.Error as error:
-        raise InputError(f"memory limit {memory_limit!r}: {_first_line(error)}", "Give it as 1GB or 500MB.") from None
+        raise UsageError(f"--memory-limit {memory_limit}: {_first_line(error)}.", "Give it as 1GB or 500MB.") from None
     with connection:
         connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
         # Joins run as they are written, the streamed table left, the small one right: DuckDB takes a CSV for small.
