@@ -47,12 +47,12 @@ def split(count: int, first: int) -> Split:
     return Split(x, y, ids, ids, np.full(count, 60, np.float32), nobody, nobody)
 
 
-def write_parent(workspace: Path, arch: str, name: str | None = None, settings: TrainSettings | None = None) -> Path:
+def write_parent(workspace: Path, arch: str, settings: TrainSettings | None = None, extra: dict | None = None) -> Path:
     """Write a model directory as `train` would have: each epoch's weights are other ones."""
     dataset = workspace / "dataset.npz"
     if not dataset.exists():
         write_dataset(dataset)
-    directory = workspace / (name or arch)
+    directory = workspace / arch
     networks = {epoch: MAKE[arch](epoch) for epoch in range(1, EPOCHS + 1)}
     history = [row_of(epoch) for epoch in networks]
     inputs = {"dataset": {"path": str(dataset), "sha256": sha256(dataset)}}
@@ -60,7 +60,7 @@ def write_parent(workspace: Path, arch: str, name: str | None = None, settings: 
     facts |= {"metrics": {"auroc_val": 0.7, "auroc_test": 0.7}}
     settings = settings or TrainSettings(epochs=EPOCHS)
     manifest = session(workspace, "train").manifest(
-        "model", directory.name, inputs, extra={"settings": asdict(settings)}, **facts
+        "model", directory.name, inputs, extra={"settings": asdict(settings)} | (extra or {}), **facts
     )
     write_directory(directory, networks[EPOCHS], manifest, history)
     for epoch, network in networks.items():
@@ -102,7 +102,8 @@ class PretendedTraining:
         history = [row_of(epoch) for epoch in range(first_epoch, settings.epochs + 1)]
         for row in history:
             trained.save(checkpoints / f"epoch-{row['epoch']:03d}.npz")
-        return SimpleNamespace(network=trained, history=history, metrics={"auroc_val": 0.71, "auroc_test": 0.72})
+        metrics = {"auroc_val": 0.71, "auroc_test": 0.72}
+        return SimpleNamespace(network=trained, history=history, metrics=metrics, compile_seconds=1.5)
 
 
 def without_tensorflow(monkeypatch) -> PretendedTraining:

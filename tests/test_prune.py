@@ -14,6 +14,7 @@ from mortcond.condense.score import score
 from mortcond.condense.select import Amount, select
 from mortcond.core.errors import InputError, UsageError
 from mortcond.core.manifest import read_manifest
+from mortcond.models.calibration import Calibration
 from mortcond.models.network import Network
 from mortcond.models.settings import TrainSettings
 
@@ -217,3 +218,31 @@ def test_a_linear_model_is_refused(tmp_path, training, monkeypatch):
     )
     with pytest.raises(InputError, match="needs a trained lstm, hlstm or dnn"):
         prune(session(tmp_path), tmp_path / "lstm")
+
+
+def test_a_child_of_a_calibrated_parent_is_calibrated_on_the_validation_split(tmp_path, training, monkeypatch):
+    def calibrate(network, x, y):
+        assert len(x) == len(y) == 80, "the validation split"
+        arrays = {name: 2 * array for name, array in network.arrays().items()}
+        return network.with_arrays(arrays), Calibration(0.5, 0.0)
+
+    monkeypatch.setattr("mortcond.models.calibration.calibrate", calibrate)
+    parent = write_parent(tmp_path, "dnn", extra={"calibration": {"temperature": 2.0, "bias": 0.1}})
+    prune(session(tmp_path), schedule="final", epochs=EPOCHS, quantile=0.2)
+    child = Network.load(tmp_path / "dnn-pruned20" / "trained.npz")
+    trained = Network.load(parent / "trained.npz")
+    plain = cut(trained, select(score(trained, "mean", groups(trained)), Amount(0.2)))
+    np.testing.assert_array_equal(child.dense[-1].kernel, 2 * plain.dense[-1].kernel)
+    assert read_manifest(tmp_path / "dnn-pruned20").extra["calibration"] == {"temperature": 0.5, "bias": 0.0}
+
+
+def test_a_teacher_of_the_parent_is_not_taken_for_granted(tmp_path, training):
+    write_parent(tmp_path, "dnn", settings=TrainSettings(epochs=EPOCHS, teacher_weight=0.7))
+    prune(session(tmp_path))
+    assert training.calls[0].settings.teacher_weight == 0
+
+
+def test_a_parent_that_stopped_early_does_not_shorten_its_child(tmp_path, training):
+    write_parent(tmp_path, "dnn", settings=TrainSettings(epochs=9, patience=2, keep="best"))
+    prune(session(tmp_path))
+    assert training.calls[0].settings == TrainSettings(epochs=9, patience=2, keep="best")

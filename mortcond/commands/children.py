@@ -3,8 +3,8 @@
 Comes in: a model directory and the data set it was trained on. Goes out: a child's model directory, with the lineage.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from mortcond import dataset as datasets
 from mortcond.core.artifacts import sha256
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
+from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
-from mortcond.core.workspace import choose_model, dataset_path
+from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, write_model
@@ -25,6 +26,7 @@ from mortcond.measure.scores import auroc
 from mortcond.models.network import Network
 from mortcond.models.settings import TrainSettings
 
+THREADS = 1  # of TensorFlow: these networks are so small that more mostly cost
 TEACHER_WEIGHT = 0.5  # of the teacher's risks against the outcomes
 OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
 
@@ -64,24 +66,15 @@ class Parent:
 
 
 def read_parent(
-    session: Session,
-    model: Path | None,
-    dataset: Path | None,
-    fits: Callable[[Manifest], bool],
-    what: str,
-    splits: Sequence[str] = datasets.SPLITS,
+    session: Session, path: Path, manifest: Manifest, dataset: Path | None, splits: Sequence[str] = datasets.SPLITS
 ) -> Parent:
-    """Read the model to work on, its training settings and its data.
+    """Read a trained model, its training settings and its data.
 
-    Raises InputError where there is none that fits, or where the data are not those that it was trained on.
+    Raises InputError where the data are not those that it was trained on.
     """
-    path, manifest = choose_model(session, model, fits, what)
-    source = _parents_dataset(session, path, manifest, dataset)
-    return load_parent(path, manifest, source, datasets.load(source, splits))
-
-
-def load_parent(path: Path, manifest: Manifest, source: Path, data: Dataset) -> Parent:
-    """Read a parent whose data are read already."""
+    require("tensorflow", session.command)
+    source = parents_dataset(session, path, manifest, dataset)
+    data = datasets.load(source, splits)
     network = read_network(path)
     if network.features != len(data.feature_names):
         raise InputError(
@@ -101,11 +94,10 @@ def read_network(directory: Path) -> Network:
 
 
 def settings_of(manifest: Manifest) -> TrainSettings:
-    """Return the training settings that a model's manifest records."""
+    """Return the training settings that a model's manifest records, without its teacher, who is not at hand."""
     recorded = manifest.extra.get("settings") or {}
-    return TrainSettings(
-        **{entry.name: recorded[entry.name] for entry in fields(TrainSettings) if entry.name in recorded}
-    )
+    known = {entry.name: recorded[entry.name] for entry in fields(TrainSettings) if entry.name in recorded}
+    return TrainSettings(**known | {"teacher_weight": 0.0})
 
 
 def write_child(
@@ -142,10 +134,23 @@ def write_child(
 
 def train(session: Session, parent: Parent, network: Network, settings: TrainSettings, checkpoints: Path, **how: Any):
     """Train a child on the parent's data; see `models.training.fit`."""
-    from mortcond.models.training import fit
+    from mortcond.models.training import fit, set_threads
 
+    set_threads(THREADS)
     how |= {"seed": session.seed, "console": session.console, "checkpoints": checkpoints}
     return fit(network, parent.data, settings, **how)
+
+
+def finished(
+    parent: Parent, network: Network, metrics: dict[str, Any]
+) -> tuple[Network, dict[str, Any], dict[str, Any]]:
+    """Calibrate a child where its parent was calibrated; return it with its metrics and what the manifest adds."""
+    if "calibration" not in parent.manifest.extra:
+        return network, metrics, {}
+    from mortcond.models.calibration import calibrate
+
+    network, calibration = calibrate(network, parent.data.val.X, parent.data.val.y)
+    return network, metrics | aurocs(network, parent.data), {"calibration": asdict(calibration)}
 
 
 def taught(settings: TrainSettings, parent: Parent, console: Console) -> tuple[TrainSettings, np.ndarray]:
@@ -173,7 +178,11 @@ def auroc_line(metrics: dict[str, Any]) -> str:
     )
 
 
-def _parents_dataset(session: Session, path: Path, manifest: Manifest, dataset: Path | None) -> Path:
+def parents_dataset(session: Session, path: Path, manifest: Manifest, dataset: Path | None) -> Path:
+    """Return the data set a model was trained on: the one named, else where its manifest says, else the workspace's.
+
+    Raises InputError where that is another one.
+    """
     recorded = manifest.inputs.get("dataset", {})
     own = Path(recorded.get("path", ""))
     source = own if dataset is None and own.is_file() else dataset_path(session, dataset)

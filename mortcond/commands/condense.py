@@ -30,6 +30,7 @@ from mortcond.core.console import Bar
 from mortcond.core.errors import LimitError, UsageError
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
+from mortcond.core.workspace import choose_model
 from mortcond.dataset import Split
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.runtime import Predictor
@@ -132,8 +133,8 @@ def condense(
     limits = Limits(max_bytes, max_latency_us, _margin(max_auroc_drop))
     target = out or session.workspace / "condensed.tflite"
     refuse_existing(target, session.overwrite)
-    what = "a trained model that is not condensed"
-    parent = read_parent(session, baseline, dataset, _is_uncondensed, what, splits=("train", "val"))
+    path, manifest = choose_model(session, baseline, _is_uncondensed, "a trained model that is not condensed")
+    parent = read_parent(session, path, manifest, dataset, splits=("train", "val"))
     settings = parent.settings if epochs is None else replace(parent.settings, epochs=epochs)
     workshop = Workshop(session, parent, session.workspace / FOLDER, settings)
     judge = Judge(parent.data.val, parent.path, limits.margin, session.seed)

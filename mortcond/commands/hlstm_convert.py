@@ -10,12 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mortcond.commands.children import Parent, auroc_line, read_parent, taught, train, write_child
+from mortcond.commands.children import Parent, auroc_line, finished, read_parent, taught, train, write_child
 from mortcond.condense.hlstm_convert import from_parent
 from mortcond.core.artifacts import refuse_existing
 from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
+from mortcond.core.workspace import choose_model
 from mortcond.models.network import Network
 
 INITS = ("scratch", "parent")
@@ -61,9 +62,10 @@ def hlstm_convert(
     if init not in INITS:
         raise UsageError(f"--init {init} is unknown.", f"Use one of {', '.join(INITS)}.")
     fits = _is_lstm if model is not None else _is_uncondensed
-    parent = read_parent(session, model, dataset, fits, "a trained lstm")
-    target = out or session.workspace / f"{parent.path.name}-hlstm"
+    path, manifest = choose_model(session, model, fits, "a trained lstm")
+    target = out or session.workspace / f"{path.name}-hlstm"
     refuse_existing(target, session.overwrite)
+    parent = read_parent(session, path, manifest, dataset)
     network = converted(parent, init, hidden_width, hidden_depth, session.seed)
     return train_child(session, parent, network, target, distil=distil, epochs=epochs)
 
@@ -87,9 +89,11 @@ def train_child(
         settings, soft_targets = taught(settings, parent, session.console)
     with TemporaryDirectory(prefix="mortcond-") as folder:
         trained = train(session, parent, network, settings, Path(folder), soft_targets=soft_targets)
-        extra = {"settings": asdict(settings), "converted": describe(parent.network, network)}
-        arguments = (target, parent, trained.network, trained.history, Path(folder))
-        manifest = write_child(session, *arguments, metrics=trained.metrics, extra=extra)
+        metrics = trained.metrics | {"compile_seconds": trained.compile_seconds}
+        child, metrics, more = finished(parent, trained.network, metrics)
+        extra = {"settings": asdict(settings), "converted": describe(parent.network, network)} | more
+        arguments = (target, parent, child, trained.history, Path(folder))
+        manifest = write_child(session, *arguments, metrics=metrics, extra=extra)
     parents = {"parameters": parent.network.parameters, "metrics": parent.history[-1] | parent.manifest.metrics}
     parents |= {"seconds_per_epoch": _seconds_per_epoch(parent.history), "name": parent.manifest.name}
     facts = {"path": str(target), "name": manifest.name, "arch": "hlstm", "parameters": manifest.parameters}

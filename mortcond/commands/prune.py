@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mortcond.commands.children import Parent, auroc_line, aurocs, read_parent, taught, train, write_child
+from mortcond.commands.children import Parent, auroc_line, aurocs, finished, read_parent, taught, train, write_child
 from mortcond.condense.channels import AXES, groups
 from mortcond.condense.cut import cut
 from mortcond.condense.schedule import SCHEDULES, Plan, plan
@@ -23,6 +23,7 @@ from mortcond.core.artifacts import refuse_existing
 from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
+from mortcond.core.workspace import choose_model
 from mortcond.models.network import Network
 from mortcond.models.settings import TrainSettings
 
@@ -46,7 +47,8 @@ class Recipe:
 
     def plan(self, parent: Parent) -> Plan:
         """Return when to cut and to train, for this parent."""
-        epochs = {"parent_epochs": len(parent.history), "after_epoch": self.after_epoch, "epochs": self.epochs}
+        total = self.epochs or (None if self.schedule == "final" else parent.settings.epochs)
+        epochs = {"parent_epochs": len(parent.history), "after_epoch": self.after_epoch, "epochs": total}
         return plan(self.schedule, **epochs, steps=self.steps)
 
     @property
@@ -111,17 +113,23 @@ def prune(
     if keep is not None and session.given("quantile"):
         raise UsageError("--keep and --quantile both say how much to cut.", "Give one of them.")
     fits = _is_prunable if model is not None else _is_unpruned
-    parent = read_parent(session, model, dataset, fits, WHAT)
+    path, manifest = choose_model(session, model, fits, WHAT)
     facts = {"method": method, "axis": axis, "schedule": schedule, "after_epoch": after_epoch}
     facts |= {"epochs": epochs, "steps": steps, "distil": distil}
     recipes = [Recipe(Amount(value, _kept_numbers(keep), scope), **facts) for value in quantiles]
+    several = len(recipes) > 1
+    folder = out or session.workspace / f"{path.name}-pruned-curves"
+    targets = (
+        [session.workspace / f"{path.name}-{recipe.suffix}" for recipe in recipes] if several or not out else [out]
+    )
+    for target in [*targets, *([folder] if several else [])]:
+        refuse_existing(target, session.overwrite)
+    parent = read_parent(session, path, manifest, dataset)
     for recipe in recipes:
         _check_amount(recipe, parent)
-    if len(recipes) > 1:
-        return _family(session, parent, recipes, out)
-    target = out or session.workspace / f"{parent.path.name}-{recipes[0].suffix}"
-    refuse_existing(target, session.overwrite)
-    return prune_one(session, parent, recipes[0], target)
+    if several:
+        return _family(session, parent, recipes, targets, folder)
+    return prune_one(session, parent, recipes[0], targets[0])
 
 
 def prune_one(session: Session, parent: Parent, recipe: Recipe, target: Path) -> dict[str, Any]:
@@ -129,10 +137,11 @@ def prune_one(session: Session, parent: Parent, recipe: Recipe, target: Path) ->
     course = recipe.plan(parent)
     with TemporaryDirectory(prefix="mortcond-") as folder:
         pruned = _train_in_stages(session, parent, recipe, course, Path(folder))
-        layers = _layers(parent.network, pruned.network)
-        facts = {"settings": asdict(pruned.settings), "cut": layers, "schedule": asdict(course)}
-        arguments = (target, parent, pruned.network, pruned.history, Path(folder))
-        manifest = write_child(session, *arguments, metrics=pruned.metrics, extra=facts)
+        network, metrics, more = finished(parent, pruned.network, pruned.metrics)
+        layers = _layers(parent.network, network)
+        facts = {"settings": asdict(pruned.settings), "cut": layers, "schedule": asdict(course)} | more
+        arguments = (target, parent, network, pruned.history, Path(folder))
+        manifest = write_child(session, *arguments, metrics=metrics, extra=facts)
     result = {"path": str(target), "name": manifest.name, "arch": manifest.arch, "parent": parent.manifest.name}
     result |= {"parameters_before": parent.network.parameters, "parameters": manifest.parameters}
     return result | {"layers": layers, "metrics": manifest.metrics, "history": pruned.history}
@@ -176,7 +185,8 @@ def _train_stage(
         trained = train(session, parent, state.network, replace(state.settings, epochs=last), Path(folder), **how)
         for path in Path(folder).iterdir():
             shutil.copy(path, checkpoints)
-    state.network, state.metrics = trained.network, trained.metrics
+    compiled = state.metrics.get("compile_seconds", 0.0) + trained.compile_seconds
+    state.network, state.metrics = trained.network, trained.metrics | {"compile_seconds": compiled}
     state.history = state.history + trained.history
 
 
@@ -188,14 +198,12 @@ def scores_of(network: Network, recipe: Recipe, parent: Parent, seed: int) -> di
     return normalised(scores) if relative else scores
 
 
-def _family(session: Session, parent: Parent, recipes: list[Recipe], out: Path | None) -> dict[str, Any]:
+def _family(
+    session: Session, parent: Parent, recipes: list[Recipe], targets: list[Path], folder: Path
+) -> dict[str, Any]:
     """Prune once for each quantile, and draw all their learning curves with the parent's (the paper's Fig. 3)."""
     from mortcond.measure.condensed import write_learning_curves
 
-    folder = out or session.workspace / f"{parent.path.name}-pruned-curves"
-    targets = [session.workspace / f"{parent.path.name}-{recipe.suffix}" for recipe in recipes]
-    for target in (folder, *targets):
-        refuse_existing(target, session.overwrite)
     models = []
     with session.console.chain("Pruning", len(recipes)) as (console, bar):
         for recipe, target in zip(recipes, targets, strict=True):

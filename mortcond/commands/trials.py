@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mortcond.commands.children import Parent, taught, train
+from mortcond.commands.children import Parent, finished, taught, train
 from mortcond.condense import search
 from mortcond.condense.channels import groups
 from mortcond.condense.cut import cut
@@ -110,7 +110,7 @@ class Workshop:
         how = {"soft_targets": soft_targets, "first_epoch": PRUNED_AFTER + 1 if recipe.origin == "pruned" else 1}
         with TemporaryDirectory(prefix="mortcond-") as checkpoints:
             trained = train(self.session, self.parent, self.begin(recipe), settings, Path(checkpoints), **how)
-        return trained.network
+        return finished(self.parent, trained.network, {})[0]
 
     def _key(self, recipe: Recipe) -> str:
         """Return what a trained candidate depends on, as a hash."""
