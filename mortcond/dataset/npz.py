@@ -63,6 +63,7 @@ def load(path: Path, splits: Iterable[str] = SPLITS) -> Dataset:
 
     Raises InputError where the file is missing, truncated, no data set, or contradicts itself.
     """
+    path = Path(path)
     if not path.exists():
         raise InputError(f"There is no data set {path}.", "Make one with mortcond preprocess.")
     if not zipfile.is_zipfile(path):

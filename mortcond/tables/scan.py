@@ -98,7 +98,8 @@ def require(folder: Path, name: str) -> Table:
 def connect(scratch: Path, memory_limit: str, threads: int) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a DuckDB of its own that keeps to `memory_limit` and spills into `scratch`.
 
-    Raises UsageError where the limit is none, InputError where it is too small, KeyboardInterrupt where DuckDB noticed it first.
+    Raises UsageError where the limit is none, InputError where it is too small, KeyboardInterrupt where DuckDB noticed
+    it first.
     """
     settings = {"threads": threads, "memory_limit": memory_limit, "temp_directory": str(scratch / "spill")}
     try:
