@@ -16,37 +16,37 @@ BEST_FIRST = {True: 0, None: 1, False: 2}  # not inferior, cannot tell, inferior
 def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, Any]:
     """Return the question, the sentence that answers it, and the model it speaks of (None: there is none to speak of).
 
-    The model is the smallest file among those that are not inferior to the uncondensed model they come from; where
-    there is none such, the smallest of which it cannot be told, then the smallest of the inferior ones.
+    It is asked of the uncondensed network with the highest AUROC: to be no worse than a poor one is no news. The
+    model is the smallest file among its condensed forms that are not inferior to it; where there is none such, the
+    smallest of which it cannot be told, then the smallest of the inferior ones.
     """
-    linear = {m["label"] for m in models if m["arch"] == "linear"}  # the floor is no network, nor is its 8-bit form
     compared = [m for m in models if m["delta_auroc_baseline"] and m["runtime"] == "litert"]
-    compared = [m for m in compared if m["delta_auroc_baseline"]["vs"] not in linear]
+    names = {m["delta_auroc_baseline"]["vs"] for m in compared}
+    baselines = [m for m in models if m["label"] in names and m["arch"] != "linear"]
     reply = {"question": QUESTION, "model": None}
-    if not compared:
+    if not baselines:
         return reply | {"sentence": "No condensed model was measured beside the model it comes from."}
     if dataset["caution"]:
         return reply | {"sentence": f"These data cannot tell: {dataset['caution']}."}
-    chosen = min(compared, key=lambda m: (BEST_FIRST[m["delta_auroc_baseline"]["noninferior"]], m["size_bytes"]))
-    baseline = next(m for m in models if m["label"] == chosen["delta_auroc_baseline"]["vs"])
-    sentence = (
-        f"{_count(chosen, compared)}, {chosen['label']}, is {_gain(chosen, baseline)}, {_change(chosen, dataset)}"
-    )
+    baseline = max(baselines, key=lambda m: m["auroc"]["value"])
+    forms = [m for m in compared if m["delta_auroc_baseline"]["vs"] == baseline["label"]]
+    chosen = min(forms, key=lambda m: (BEST_FIRST[m["delta_auroc_baseline"]["noninferior"]], m["size_bytes"]))
+    sentence = f"{_count(chosen, forms)}, {chosen['label']}, is {_gain(chosen, baseline)}, {_change(chosen, dataset)}"
     return reply | {"model": chosen["label"], "sentence": f"{sentence} against {_difference(chosen, baseline)}."}
 
 
-def _count(chosen: dict[str, Any], compared: list[dict[str, Any]]) -> str:
-    """Say how many condensed models there are of the kind that the chosen one is the smallest of."""
-    margin, verdict = chosen["delta_auroc_baseline"]["margin"], chosen["delta_auroc_baseline"]["noninferior"]
-    same = sum(m["delta_auroc_baseline"]["noninferior"] is verdict for m in compared)
-    models = f"{len(compared)} condensed models" if len(compared) > 1 else "1 condensed model"
+def _count(chosen: dict[str, Any], forms: list[dict[str, Any]]) -> str:
+    """Say how many condensed forms there are of the kind that the chosen one is the smallest of."""
+    compared = chosen["delta_auroc_baseline"]
+    margin, verdict = compared["margin"], compared["noninferior"]
+    same = sum(m["delta_auroc_baseline"]["noninferior"] is verdict for m in forms)
+    all_forms = f"{len(forms)} condensed form{'s' if len(forms) > 1 else ''} of {compared['vs']}"
     if verdict is True:
-        return f"Yes: of {models} {same} lost no more than {margin:g} of AUROC, and the smallest of them"
+        return f"Yes: of {all_forms} {same} lost no more than {margin:g} of AUROC; the smallest of these"
     if verdict is None:
-        return (
-            f"It cannot be told yet: none of {models} is shown to lose no more than {margin:g} of AUROC; the smallest"
-        )
-    return f"No: each of {models} lost more than {margin:g} of AUROC; the smallest"
+        shown = f"none is shown to lose no more than {margin:g} of AUROC"
+        return f"It cannot be told yet: of {all_forms} {shown}; the smallest"
+    return f"No: of {all_forms} each lost more than {margin:g} of AUROC; the smallest"
 
 
 def _gain(chosen: dict[str, Any], baseline: dict[str, Any]) -> str:

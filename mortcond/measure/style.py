@@ -37,17 +37,25 @@ class Look:
 
 def looks(result: dict[str, Any]) -> dict[str, Look]:
     """Return how each model is drawn, by label: pruned hatched and dashed, of fewer bits hollow and dotted."""
-    found, architectures, treatments = {}, Counter(), Counter()
+    found, variants, treatments = {}, {}, Counter()
     for record in result["models"]:
         arch = record["arch"] if record["arch"] in COLOURS else None
         pruned, hollow = is_pruned(record), record["quantization"] != "float32"
-        markers, dashes = MARKERS[arch], DASHES[pruned, hollow]
-        marker = markers[architectures[arch, hollow] % len(markers)]
+        known = variants.setdefault(arch, [])
+        if variant_of(record) not in known:
+            known.append(variant_of(record))
+        marker = MARKERS[arch][known.index(variant_of(record)) % len(MARKERS[arch])]
+        dashes = DASHES[pruned, hollow]
         dash = dashes[treatments[arch, pruned, hollow] % len(dashes)]
         found[record["label"]] = Look(COLOURS[arch], marker, "////" if pruned else "", dash, hollow)
-        architectures[arch, hollow] += 1
         treatments[arch, pruned, hollow] += 1
     return found
+
+
+def variant_of(record: dict[str, Any]) -> str:
+    """Return the name of the model before it was quantised, so that a model and its 8-bit form share a marker."""
+    trained = [step["name"] for step in record["lineage"] if step.get("command") != "quantize"]
+    return trained[-1] if trained else record["name"]
 
 
 def is_pruned(record: dict[str, Any]) -> bool:
