@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from mortcond.tables.scan import parquet_sql
 from mortcond.variables import Variables
 
 TOLERANCE_HOURS = 1e-6
@@ -78,5 +79,6 @@ def gridded(stay_ids: np.ndarray, events: dict[str, np.ndarray], variables: Vari
 
 
 def _events(connection, path: Path, chunk: np.ndarray) -> dict[str, np.ndarray]:
-    sql = "SELECT stay_id, hours, variable, value FROM read_parquet(?) WHERE stay_id >= ? AND stay_id <= ?"
-    return connection.execute(sql, [str(path), int(chunk[0]), int(chunk[-1])]).fetchnumpy()
+    columns = "stay_id, hours, variable, value"
+    sql = f"SELECT {columns} FROM {parquet_sql(path)} WHERE stay_id >= {chunk[0]} AND stay_id <= {chunk[-1]}"
+    return connection.execute(sql).fetchnumpy()

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import io
+import shutil
+import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -141,11 +143,12 @@ def _write(path: Path, content: bytes) -> None:
     if path.name.endswith(".gz"):
         path.write_bytes(gzip.compress(content))
     elif path.name.endswith(".parquet"):
-        source = path.with_suffix(".tmp")
-        source.write_bytes(content)
-        form = "all_varchar = true, header = true, delim = ',', quote = '\"'"
-        duckdb.sql(f"SELECT * FROM read_csv('{source}', {form})").write_parquet(str(path))
-        source.unlink()
+        with tempfile.TemporaryDirectory() as plain:
+            source = Path(plain, "table.csv")
+            source.write_bytes(content)
+            form = "all_varchar = true, header = true, delim = ',', quote = '\"'"
+            duckdb.sql(f"SELECT * FROM read_csv('{source}', {form})").write_parquet(f"{plain}/table.parquet")
+            shutil.move(f"{plain}/table.parquet", path)
     else:
         path.write_bytes(content)
 

@@ -157,6 +157,12 @@ def test_batches_give_what_preprocess_writes(folder, tmp_path):
     assert found[0].measured[0, spec.variables.names.index("Heart Rate")] == 8
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_folders_with_any_name(tmp_path, ending):
+    folder = hospital().write(tmp_path / "ward's [1] *data?", ending=ending)
+    assert run(tmp_path / "my [2] work's", folder)["splits"]["train"]["stays"] > 0
+
+
 def test_what_is_shown(folder, tmp_path):
     from rich.console import Console as RichConsole
 

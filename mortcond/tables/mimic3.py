@@ -96,7 +96,7 @@ def _scan(connection, tables: dict[str, Table], items: list[Item], request: Requ
     for name, table in tables.items():
         sql = f"COPY ({_scan_sql(name, table)}) TO {literal(hits / f'{name}.parquet')} (FORMAT parquet)"
         scan.run(connection, sql, request.console, f"Reading {name}", (table,), PARSED)
-    connection.execute(f"CREATE VIEW hits AS SELECT * FROM {parquet_sql(hits / '*.parquet')}")
+    connection.execute(f"CREATE VIEW hits AS SELECT * FROM {parquet_sql(*sorted(hits.iterdir()))}")
 
 
 def _scan_sql(name: str, table: Table) -> str:

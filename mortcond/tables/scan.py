@@ -193,17 +193,21 @@ def csv_sql(path: Path, columns: dict[str, str]) -> str:
     kinds = ", ".join(f"{literal(name)}: '{kind}'" for name, kind in columns.items())
     form = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', nullstr = ''"
     compression = "gzip" if path.name.lower().endswith(".gz") else "none"
-    return f"read_csv({literal(path)}, columns = {{{kinds}}}, {form}, compression = '{compression}')"
+    return f"read_csv({_file(path)}, columns = {{{kinds}}}, {form}, compression = '{compression}')"
 
 
-def parquet_sql(path: Path) -> str:
-    """Return the relation of a Parquet file, or of several by a pattern."""
-    return f"read_parquet({literal(path)})"
+def parquet_sql(*paths: Path) -> str:
+    """Return the relation of one or more Parquet files."""
+    return f"read_parquet([{', '.join(map(_file, paths))}])"
 
 
 def literal(text: Any) -> str:
     """Return a text as a SQL literal."""
     return "'" + str(text).replace("'", "''") + "'"
+
+
+def _file(path: Path) -> str:
+    return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))  # DuckDB would take a folder data[1] for a pattern
 
 
 def _stem(path: Path) -> str:
@@ -260,7 +264,7 @@ def _csv_header(path: Path) -> tuple[str, ...]:
 
 def _parquet_header(path: Path) -> tuple[str, ...]:
     with duckdb.connect() as connection:
-        rows = connection.execute(f"DESCRIBE SELECT * FROM read_parquet({literal(path)})").fetchall()
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {parquet_sql(path)}").fetchall()
     return tuple(row[0] for row in rows)
 
 
@@ -274,7 +278,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     if _is_parquet(path):
         with duckdb.connect() as connection:
             names = [name.lower() for name in _parquet_header(path)]
-            cursor = connection.execute(f"SELECT COLUMNS(*)::VARCHAR FROM read_parquet({literal(path)})")
+            cursor = connection.execute(f"SELECT COLUMNS(*)::VARCHAR FROM {parquet_sql(path)}")
             rows = (row for many in iter(lambda: cursor.fetchmany(10_000), []) for row in many)
             for number, row in enumerate(rows, 1):
                 yield number, {name: value or "" for name, value in zip(names, row, strict=True)}
@@ -337,7 +341,7 @@ def _decoded(file) -> Iterator[str]:
 def _parquet_fault(path: Path) -> tuple[str, str] | None:
     try:
         with duckdb.connect() as connection:
-            connection.execute(f"SELECT count(COLUMNS(*)) FROM read_parquet({literal(path)})").fetchall()
+            connection.execute(f"SELECT count(COLUMNS(*)) FROM {parquet_sql(path)}").fetchall()
     except duckdb.Error as error:
         return f"{path} cannot be read: {_first_line(error)}.", "Fetch or copy the file again."
     return None
