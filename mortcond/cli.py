@@ -310,7 +310,9 @@ def bench(
     ] = None,
     dataset: Annotated[Path | None, typer.Option(help="Data set to measure on; default: the workspace's.")] = None,
     split: Annotated[str, typer.Option(help="Its split: train, val or test.")] = "test",
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder of the report (bench); an old one is replaced.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder of the report (bench); an old one is replaced.")
+    ] = None,
     runtime: Annotated[
         list[str] | None, typer.Option(help="litert (default), savedmodel, keras or onnx; may be repeated.")
     ] = None,

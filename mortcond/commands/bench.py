@@ -6,6 +6,7 @@ results.json, results.csv, plots with their data, and report.html. No TensorFlow
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from mortcond.core.artifacts import atomic_directory, refuse_existing, sha256
 from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
-from mortcond.measure import candidates, latency, machine, tables
+from mortcond.dataset import Dataset
+from mortcond.measure import latency, machine, tables
 from mortcond.measure.answer import answer, cautions
-from mortcond.measure.candidates import RUNTIMES, Candidate
+from mortcond.measure.candidates import RUNTIMES, Candidate, find, read, resolve
 from mortcond.measure.comparison import MARGIN
 from mortcond.measure.evaluate import Question, Stays, decision_references, evaluate, plain
 from mortcond.measure.intervals import RESAMPLES, too_few
@@ -69,7 +71,7 @@ def bench(
         Limits that every artifact has to meet: AUROC below the uncondensed model's, bytes of the file, median time a
         stay at the first batch size.
     markdown
-        Write a model card of each artifact as well.
+        Write a model card as well, model-card.md.
 
     Returns
     -------
@@ -85,25 +87,37 @@ def bench(
     target = out or session.workspace / "bench"
     refuse_existing(target, session.overwrite or (target / RESULTS).is_file())
     question, plan = _question(session, margin, threshold, resamples), _plan(session, batch, threads, rounds)
-    source = dataset_path(session, dataset)
-    data = _load_split(source, split)
-    question = _with_prevalence(question, data.meta)
-    found, left_out = _candidates(session, artifacts, runtime or ["litert"], data)
-    x = data.split(split).X
-    costs, control = latency.measure(found, x, plan, session.console)
-    found, costs, failed = _those_that_ran(session, found, costs, explicit=bool(artifacts))
-    stays = _stays(data.split(split))
-    with session.console.progress("Scoring", total=None):
-        models = evaluate(found, costs, stays, question)
-    result = {"path": str(target), "measured_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    result |= {"machine": machine.describe(), "dataset": _describe(source, split, stays, data.meta)}
-    result |= {"models": models, "left_out": left_out + failed, "settings": _settings(question, plan)}
-    result |= {"noise": _noise(costs, control, found), "decision": decision_references(stays.died)}
-    result |= {"paper": list(tables.published()), "answer": answer(models, result["dataset"])}
-    result = plain(result)
-    result["plots"] = _write(session, target, result, markdown)
+    data = _load_split(dataset_path(session, dataset), split)
+    question = replace(question, prevalence=data.meta.get("prevalence"))
+    candidates, left_out = _candidates(session, artifacts, runtime or ["litert"], data)
+    measured = _measure(session, candidates, data, split, plan, question, explicit=bool(artifacts))
+    result = {"path": str(target), "measured_at": datetime.now(UTC).isoformat(timespec="seconds")} | measured
+    result["left_out"] = left_out + result["left_out"]
+    _write(session, target, result, markdown)
     _check_limits(result, max_auroc_drop, max_bytes, max_latency_us)
     return result
+
+
+def _measure(
+    session: Session,
+    candidates: list[Candidate],
+    data: Dataset,
+    split: str,
+    plan: latency.Plan,
+    question: Question,
+    explicit: bool,
+) -> dict[str, Any]:
+    """Run, time and score the candidates; return what results.json says of them, of the stays and of the machine."""
+    part = data.split(split)
+    costs, noise = latency.measure(candidates, part.X, plan, session.console)
+    ran, failed = _those_that_ran(session, candidates, costs, explicit)
+    stays = Stays(part.y, part.subject_id, part.age, part.sex, part.icu_type)
+    with session.console.progress("Scoring", total=None):
+        models = evaluate([one for one, _ in ran], [cost for _, cost in ran], stays, question)
+    described = _describe(data, split, stays)
+    result = {"machine": machine.describe(), "dataset": described, "models": models, "left_out": failed}
+    result |= {"settings": _settings(question, plan), "noise": noise, "decision": decision_references(stays.died)}
+    return plain(result | {"paper": tables.published(), "answer": answer(models, described)})
 
 
 def _question(session: Session, margin: float, threshold: float | None, resamples: int) -> Question:
@@ -114,10 +128,6 @@ def _question(session: Session, margin: float, threshold: float | None, resample
     return Question(margin, threshold, None, resamples, session.seed)
 
 
-def _with_prevalence(question: Question, meta: dict[str, Any]) -> Question:
-    return Question(question.margin, question.threshold, meta.get("prevalence"), question.resamples, question.seed)
-
-
 def _plan(session: Session, batch: Sequence[int] | None, threads: int, rounds: int) -> latency.Plan:
     batches = tuple(dict.fromkeys(batch or (1, 64)))
     if min(batches) < 1:
@@ -125,29 +135,25 @@ def _plan(session: Session, batch: Sequence[int] | None, threads: int, rounds: i
     return latency.Plan(batches, threads, rounds, session.seed)
 
 
-def _load_split(source: Path, split: str):
-    if split not in ("train", "val", "test"):
-        raise UsageError(f"--split {split} is unknown.", "Use train, val or test.")
+def _load_split(source: Path, split: str) -> Dataset:
+    if split not in datasets.SPLITS:
+        raise UsageError(f"--split {split} is unknown.", f"Use one of {', '.join(datasets.SPLITS)}.")
     data = datasets.load(source, splits=(split,))
     if not len(data.split(split).y):
         raise InputError(f"{source} has no stays in its {split} split.", "Use another --split, or more stays.")
     return data
 
 
-def _stays(part) -> Stays:
-    return Stays(np.asarray(part.y), part.subject_id, np.asarray(part.age), np.asarray(part.sex), part.icu_type)
-
-
 def _candidates(
-    session: Session, artifacts: Sequence[Path] | None, runtimes: Sequence[str], data
+    session: Session, artifacts: Sequence[Path] | None, runtimes: Sequence[str], data: Dataset
 ) -> tuple[list[Candidate], list[dict[str, str]]]:
     """Return what to measure, and what of the workspace cannot be; what the user named must be measurable."""
     unknown = sorted(set(runtimes) - set(RUNTIMES))
     if unknown:
         raise UsageError(f"--runtime {unknown[0]} is unknown.", f"Use one of {', '.join(RUNTIMES)}.")
-    paths = [candidates.resolve(path, session.workspace) for path in artifacts or ()]
+    paths = [resolve(path, session.workspace) for path in artifacts or ()]
     found, left_out = [], []
-    for path in paths or candidates.find(session.workspace):
+    for path in paths or find(session.workspace):
         try:
             found += _readable(path, runtimes, data, explicit=bool(paths))
         except InputError as error:
@@ -159,10 +165,10 @@ def _candidates(
     return found, left_out
 
 
-def _readable(path: Path, runtimes: Sequence[str], data, explicit: bool) -> list[Candidate]:
+def _readable(path: Path, runtimes: Sequence[str], data: Dataset, explicit: bool) -> list[Candidate]:
     """Return the candidates of one artifact; a discovered .tflite is left out of the runtimes that cannot run it."""
     able = runtimes if path.is_dir() or explicit else [name for name in runtimes if name == "litert"]
-    found = [candidates.read(path, name) for name in able]
+    found = [read(path, name) for name in able]
     for candidate in found:
         features = candidate.features
         if features is not None and list(features) != list(data.feature_names):
@@ -179,8 +185,10 @@ def _leave_out(session: Session, name: str, why: str) -> dict[str, str]:
     return {"name": name, "why": why}
 
 
-def _those_that_ran(session: Session, found: list[Candidate], costs: list[latency.Cost], explicit: bool):
-    """Keep what could be run; a named artifact that could not is an error."""
+def _those_that_ran(
+    session: Session, found: list[Candidate], costs: list[latency.Cost], explicit: bool
+) -> tuple[list[tuple[Candidate, latency.Cost]], list[dict[str, str]]]:
+    """Keep what could be run, and say what could not; a named artifact that could not is an error."""
     failed = []
     for candidate, cost in zip(found, costs, strict=True):
         if cost.error and explicit:
@@ -196,12 +204,18 @@ def _those_that_ran(session: Session, found: list[Candidate], costs: list[latenc
     kept = [(candidate, cost) for candidate, cost in zip(found, costs, strict=True) if not cost.error]
     if not kept:
         raise InputError(f"None of the {len(found)} artifacts could be run: {costs[0].error}.", "Make them again.")
-    return [candidate for candidate, _ in kept], [cost for _, cost in kept], failed
+    return kept, failed
 
 
-def _describe(source: Path, split: str, stays: Stays, meta: dict[str, Any]) -> dict[str, Any]:
-    events = int(stays.died.sum())
-    facts = {"path": str(source), "sha256": sha256(source), "split": split, "n": len(stays.died), "events": events}
+def _describe(data: Dataset, split: str, stays: Stays) -> dict[str, Any]:
+    events, meta = int(stays.died.sum()), data.meta
+    facts = {
+        "path": str(data.path),
+        "sha256": sha256(data.path),
+        "split": split,
+        "n": len(stays.died),
+        "events": events,
+    }
     facts |= {"patients": len(np.unique(stays.subject_id)), "prevalence": events / len(stays.died)}
     facts |= {"training_prevalence": meta.get("prevalence"), "source": meta.get("source")}
     facts |= {"split_rule": meta.get("split_rule"), "attrition": meta.get("attrition")}
@@ -214,28 +228,20 @@ def _settings(question: Question, plan: latency.Plan) -> dict[str, Any]:
     return facts | {"interval": "95 %, percentile bootstrap by patient", "load_ms": "without the import of the runtime"}
 
 
-def _noise(costs: Sequence[latency.Cost], control: latency.Cost | None, found: Sequence[Candidate]) -> dict[str, Any]:
-    """Say by how much the same artifact differs from itself when it is measured twice."""
-    if control is None:
-        return {"of": None, "relative_difference": None}
-    return {"of": found[0].label, "relative_difference": latency.noise(costs[0], control)}
-
-
-def _write(session: Session, target: Path, result: dict[str, Any], markdown: bool) -> list[str]:
+def _write(session: Session, target: Path, result: dict[str, Any], markdown: bool) -> None:
+    """Write the folder of the report; the names of its plots are put into the result."""
     from mortcond.measure import card, plots, report
 
     with atomic_directory(target) as folder:
         tables.write_csv(folder / "results.csv", result)
         with session.console.progress("Drawing", total=None):
-            drawn, missing = plots.write_all(folder / "plots", result)
+            result["plots"], missing = plots.write_all(folder / "plots", result)
         if missing:
             session.console.warn(missing)
         (folder / "report.html").write_text(report.html(result, folder / "plots"), encoding="utf-8")
         if markdown:
             (folder / "model-card.md").write_text(card.model_card(result), encoding="utf-8")
-        result["plots"] = drawn
         (folder / RESULTS).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return drawn
 
 
 def _check_limits(

@@ -123,22 +123,26 @@ class Process:
 
 def measure(
     candidates: Sequence[Candidate], x: np.ndarray, plan: Plan, console: Console
-) -> tuple[list[Cost], Cost | None]:
+) -> tuple[list[Cost], dict[str, Any]]:
     """Measure every candidate on the stays x (stays, hours, features).
 
     Returns
     -------
-    A Cost for each candidate, in their order, and the control: a second Cost of the first that ran (None: none ran).
+    A Cost for each candidate, in their order, and the noise: `of` which candidate, measured a second time as a control,
+    and for each batch size by how much its two medians differ, as a share of their mean (None: it could not be run).
     """
     costs = [Cost() for _ in candidates]
-    control = Cost()
+    twice, control = 0, Cost()
     with _as_file(x) as stays, console.progress("Measuring", total=(len(candidates) + 1) * (plan.rounds + 2)) as bar:
         for index, group in enumerate(_groups(candidates)):
             jobs = [(candidates[position], costs[position]) for position in group]
-            if index == 0 and candidates:
-                jobs.append((candidates[group[0]], control))
+            if index == 0:
+                twice = group[0]
+                jobs.append((candidates[twice], control))
             _measure_group(jobs, stays, plan, bar)
-    return costs, (control if control.error is None and control.us else None)
+    ran = costs[twice].error is None and control.error is None
+    shares = _noise(costs[twice], control) if ran else None
+    return costs, {"of": candidates[twice].label, "relative_difference": shares}
 
 
 def _groups(candidates: Sequence[Candidate]) -> Iterator[list[int]]:
@@ -225,8 +229,7 @@ def _as_file(x: np.ndarray) -> Iterator[Path]:
         yield path
 
 
-def noise(cost: Cost, control: Cost) -> dict[str, float]:
-    """Return, for each batch size, by how much the same artifact's two medians differ, as a share of their mean."""
+def _noise(cost: Cost, control: Cost) -> dict[str, float]:
     result = {}
     for batch in cost.us:
         one, other = cost.latency(batch)["p50"], control.latency(batch)["p50"]

@@ -106,7 +106,7 @@ def _comparison_cells(record: Record) -> list[str]:
     same = parent and baseline and parent["vs"] == baseline["vs"]
     cells = [text(record["label"]), _difference(parent), "the same" if same else _difference(baseline)]
     cells += [_difference(floor, named=False), number(record["max_abs_dp"], ".3f"), crossing]
-    needed = (parent or {}).get("stays_needed")
+    needed = (parent or {}).get("stays_needed") or (baseline or {}).get("stays_needed")
     return [*cells, f"about {number(rounded(needed))}" if needed else "–"]
 
 
