@@ -192,13 +192,10 @@ def _those_that_ran(
     failed = []
     for candidate, cost in zip(found, costs, strict=True):
         if cost.error and explicit:
+            problem = f"{candidate.path} cannot be run by {candidate.runtime}: {cost.error.rstrip('.')}."
             absent = "ModuleNotFoundError" in cost.error
-            remedy = (
-                "Install it: pip install 'mortcond[peers]'." if absent else "Make it again, or use another --runtime."
-            )
-            raise InputError(
-                f"{candidate.path} cannot be run by {candidate.runtime}: {cost.error.rstrip('.')}.", remedy
-            )
+            remedy = "Install it: pip install 'mortcond[peers]'." if absent else "Make it again, or another --runtime."
+            raise InputError(problem, remedy)
         if cost.error:
             failed.append(_leave_out(session, candidate.label, cost.error))
     kept = [(candidate, cost) for candidate, cost in zip(found, costs, strict=True) if not cost.error]

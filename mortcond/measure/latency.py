@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,7 @@ class Cost:
     size_bytes: int | None = None  # of that
     load_ms: float | None = None
     peak_rss_mb: float | None = None
-    us: dict[int, list[list[float]]] = field(
-        default_factory=dict
-    )  # batch size: for each round, µs per stay of each call
+    us: dict[int, list[list[float]]] = field(default_factory=dict)  # batch size: µs per stay of each call, by round
     joules: dict[int, float] = field(default_factory=dict)  # batch size: energy of the processor over all rounds
     macs: int | None = None  # multiply-accumulates of one stay
     risks: np.ndarray | None = None  # (stays,)
@@ -111,7 +109,8 @@ class Process:
 
     def close(self) -> None:
         """End the worker."""
-        self.process.stdin.close()
+        with suppress(BrokenPipeError):  # it died with a request unread
+            self.process.stdin.close()
         try:
             self.process.wait(timeout=10)
         except subprocess.TimeoutExpired:
