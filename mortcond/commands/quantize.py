@@ -42,7 +42,7 @@ def quantize(
     model
         A model directory; None: the newest of the workspace.
     mode
-        float32, float16, dynamic (int8 weights, multiplied in 8 bits) or int8 (int8 weights, float sums).
+        float32, float16, dynamic (int8 weights, multiplied in 8 bits) or int8 (int8 weights, float products).
     tolerance
         The largest difference of a probability to the parent's, on the validation stays; None: by mode, see TOLERANCE.
     dataset
@@ -68,7 +68,7 @@ def quantize(
     target = out or session.workspace / f"{path.name}-{mode}.tflite"
     refuse_existing(target, session.overwrite)
     source = _own_dataset(session, path, manifest, dataset)
-    data = datasets.load(source, splits=("train", "val") if mode == "int8" else ("val",))
+    data = datasets.load(source, splits=("val",))  # nothing is calibrated: the training stays are not needed
     return _write(session, target, path, manifest, source, data, mode, tolerance)
 
 
@@ -99,7 +99,7 @@ def _write(
     with session.console.progress(f"Quantising {path.name} ({mode})", total=3) as bar:
         network = load(path)
         bar.advance(note="written")
-        converted = build(network, mode, data.train.X if data.train is not None else None)
+        converted = build(network, mode)
         allowed = TOLERANCE[mode] if tolerance is None else tolerance
         facts = _metadata(path, data) | {"parameters": network.parameters, "tensors": converted.tensors}
         with atomic_file(target) as partial:

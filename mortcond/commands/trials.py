@@ -32,7 +32,6 @@ from mortcond.models.network import DenseLayer, Network
 from mortcond.models.settings import TrainSettings
 
 Record = dict[str, Any]
-CALIBRATION_STAYS = 256
 PRUNED_AFTER = 1  # the paper's epoch
 
 
@@ -122,20 +121,19 @@ class Workshop:
         self, recipe: Recipe, network: Network, folder: Path, modes: tuple[str, ...] = search.MODES
     ) -> list[Record]:
         """Write a network in each mode; return for each its name, path and size."""
-        x = self.parent.data.train.X[:CALIBRATION_STAYS]
         records = []
         for mode in modes:
             name = f"{recipe.name}-{mode}"
             path = folder / f"{name}.tflite"
-            content = self._content(recipe, network, name, mode, x)
+            content = self._content(recipe, network, name, mode)
             with atomic_file(path) as partial:
                 partial.write_bytes(content)
             record = {"name": name, "network": recipe.name, "arch": network.arch, "mode": mode, "path": str(path)}
             records.append(record | {"parameters": network.parameters, "bytes": len(content)})
         return records
 
-    def _content(self, recipe: Recipe, network: Network, name: str, mode: str, x: Any) -> bytes:
-        converted = build(network, mode, x)
+    def _content(self, recipe: Recipe, network: Network, name: str, mode: str) -> bytes:
+        converted = build(network, mode)
         baseline = self.parent.manifest
         facts = {"arch": network.arch, "parameters": network.parameters, "quantization": mode}
         facts |= {"parent": {"name": baseline.name, "kind": "model", "path": str(self.parent.path)}}

@@ -138,9 +138,6 @@ class Graph:
         self.subgraphs.append(Subgraph(self))
         return self.subgraphs[-1]
 
-    def index(self, subgraph: Subgraph) -> int:
-        return next(index for index, own in enumerate(self.subgraphs) if own is subgraph)
-
     def buffer(self, data: bytes) -> int:
         """Return the index of the buffer that holds `data`, a new one where there is none."""
         if data not in self.buffers:

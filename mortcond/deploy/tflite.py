@@ -1,13 +1,11 @@
 """deploy: a network as the bytes of a `.tflite` file, written without TensorFlow's converter.
 
-Comes in: a Network, the mode, and (for int8) scaled stays of the training split. Goes out: the bytes, and the table of
-what each tensor became. Builtin operations only; no state; any number of stays at a time.
+Comes in: a Network and the mode. Goes out: the bytes, and the table of what each tensor became. Builtin operations
+only; no state; any number of stays at a time.
 """
 
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from mortcond.deploy import recurrent, summary
 from mortcond.deploy.weights import Weights
@@ -22,7 +20,7 @@ class Converted:
     tensors: list[dict[str, Any]]  # for each weight: name, shape, dtype, why
 
 
-def build(network: Network, mode: str = "float32", calibration: np.ndarray | None = None) -> Converted:
+def build(network: Network, mode: str = "float32") -> Converted:
     """Write a network as a `.tflite` file.
 
     Parameters
@@ -30,9 +28,9 @@ def build(network: Network, mode: str = "float32", calibration: np.ndarray | Non
     network
         Any of lstm, hlstm, dnn and linear.
     mode
-        float32, float16, dynamic or int8.
-    calibration
-        (stays, hours, features), scaled, of the training split; int8 of dense networks takes its ranges from it.
+        float32; float16: weights of 16 bits; dynamic: weights of 8 bits and products in 8 bits, for which each row of
+        activations is rounded as it comes; int8: weights and biases of 8 bits, products in float32. No mode rounds
+        activations to a range learned before, so none needs stays to calibrate on.
     """
     weights = Weights(mode)
     graph = (recurrent if network.recurrent else summary).build(network, weights)
