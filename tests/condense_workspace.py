@@ -37,9 +37,9 @@ def write_dataset(path: Path, train=60, val=80, test=90) -> None:
     save(path, Dataset(*splits, names, np.zeros(FEATURES), np.ones(FEATURES), {"prevalence": 0.5}))
 
 
-def split(count: int, first: int) -> Split:
+def split(count: int, first: int, features: int = FEATURES) -> Split:
     """Return stays of which those with high values die more often."""
-    x, _ = stays(count, seed=first)
+    x, _ = stays(count, features, seed=first)
     risk = 1 / (1 + np.exp(-6 * x.mean((1, 2))))
     y = (np.random.default_rng(first).random(count) < risk).astype(np.uint8)
     ids = np.arange(first, first + count)
