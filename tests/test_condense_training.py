@@ -1,4 +1,4 @@
-"""prune and hlstm-convert with real training, on stays with the paper's 76 features: sizes, files that agree, chains."""
+"""prune and hlstm-convert with real training, on the paper's 76 features: sizes, files that agree, chains."""
 
 import numpy as np
 import pytest
