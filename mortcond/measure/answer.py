@@ -27,7 +27,7 @@ def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, A
     if not baselines:
         return reply | {"sentence": "No condensed model was measured beside the model it comes from."}
     if dataset["caution"]:
-        return reply | {"sentence": f"These data cannot tell: {dataset['caution']}."}
+        return reply | {"sentence": f"These data cannot tell ({dataset['caution']})."}
     baseline = max(baselines, key=lambda m: m["auroc"]["value"])
     forms = [m for m in compared if m["delta_auroc_baseline"]["vs"] == baseline["label"]]
     chosen = min(forms, key=lambda m: (BEST_FIRST[m["delta_auroc_baseline"]["noninferior"]], m["size_bytes"]))
@@ -101,7 +101,7 @@ def cautions(result: dict[str, Any]) -> Iterator[str]:
     dataset = result["dataset"]
     yield f"Measured on {dataset['n']:,} stays of the {dataset['split']} split, {dataset['events']:,} of them deaths."
     if dataset["caution"]:
-        yield f"The {dataset['split']} split is too small for the AUROC to mean anything: {dataset['caution']}."
+        yield f"The {dataset['split']} split is too small for the AUROC to mean anything ({dataset['caution']})."
     for record in result["models"]:
         if record["parent_is_current"] is False:
             yield f"{record['label']} was made from an earlier {record['parent']} than the one measured here."
@@ -114,7 +114,8 @@ def cautions(result: dict[str, Any]) -> Iterator[str]:
         most = f"; about {span} stays would do" if span else ""
         margin = result["settings"]["margin"]
         yield f"{len(undecided)} of the comparisons with a parent cannot be decided at a margin of {margin:g}{most}."
-    yield from _floor(result)
+    if not dataset["caution"]:
+        yield from _floor(result)
     worst = max((result["noise"]["relative_difference"] or {"": 0}).values())
     if worst > LARGE_NOISE:
         of = result["noise"]["of"]

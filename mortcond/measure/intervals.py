@@ -101,5 +101,5 @@ def too_few(died: np.ndarray) -> str | None:
         outcome = "none died" if deaths == 0 else "all died"
         return f"{len(died)} stays, {outcome}: the AUROC is not defined"
     if min(deaths, survivors) < FEWEST:
-        return f"too few: {deaths} deaths and {survivors} survivors; the AUROC means little here"
+        return f"too few: {deaths} deaths and {survivors} survivors"
     return None

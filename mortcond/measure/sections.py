@@ -308,7 +308,7 @@ def limits_of(result: Record) -> Iterator[str]:
     """Yield the limits as sentences."""
     yield LIMITS[0]
     if result["dataset"]["caution"]:
-        yield f"These data are too few to judge any model: {result['dataset']['caution']}."
+        yield f"These data are too few to judge any model ({result['dataset']['caution']})."
     yield from LIMITS[1:]
 
 
