@@ -18,6 +18,7 @@ from mortcond.models.settings import TrainSettings
 
 EPSILON = 1e-7  # Keras' default, of Adam's denominator and of clipped probabilities
 BETAS = 0.9, 0.999
+_PROGRAMS: dict[tuple, Callable] = {}  # of this process: a second training of the same shape compiles nothing
 EVALUATED_AT_ONCE = 256  # stays; more gets slower (cache)
 
 
@@ -78,8 +79,14 @@ def compile_epoch(network: Network, settings: TrainSettings) -> Callable:
     a Plan's; steps how many of its batches to train, so that 0 compiles and trains nothing; seed (2,) int32, new for
     each epoch. The data are arguments: they are neither part of the program nor copied.
     """
+    relevant = ("weight_decay", "clip_norm", "input_dropout", "recurrent_dropout", "teacher_weight", "temperature")
+    key = ("epoch", _shape(network), *(getattr(settings, name) for name in relevant))
+    return _PROGRAMS.setdefault(key, _epoch(network, settings))
 
-    @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
+
+def _epoch(network: Network, settings: TrainSettings) -> Callable:
+
+    @tf.function(jit_compile=True, autograph=False)
     def epoch(vectors, data, targets, rows, counted, steps, learning_rate, seed):
         def turn(step, vectors, total):
             weight = counted[step]
@@ -101,10 +108,7 @@ def compile_epoch(network: Network, settings: TrainSettings) -> Callable:
 
 def compile_predict(network: Network) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Return a function (weights, data) -> risks (stays,) float32 that runs compiled, in batches of one size."""
-
-    @tf.function(jit_compile=True, autograph=False)
-    def risks(weights, x):
-        return tf.sigmoid(_logits(network, weights, x, Noise()))
+    risks = _PROGRAMS.setdefault(("risks", _shape(network)), _risks(network))
 
     def in_batches(weights: Any, data: np.ndarray) -> np.ndarray:
         found = []
@@ -117,6 +121,20 @@ def compile_predict(network: Network) -> Callable[[np.ndarray, np.ndarray], np.n
         return np.concatenate(found) if found else np.zeros(0, np.float32)
 
     return in_batches
+
+
+def _risks(network: Network) -> Callable:
+    @tf.function(jit_compile=True, autograph=False)
+    def risks(weights, x):
+        return tf.sigmoid(_logits(network, weights, x, Noise()))
+
+    return risks
+
+
+def _shape(network: Network) -> tuple:
+    """Return what of a network a program depends on: everything but the weights."""
+    shapes = tuple((name, array.shape) for name, array in network.arrays().items())
+    return network.arch, network.summary, network.features, network.hours, network.dropout, shapes
 
 
 class Noise(NamedTuple):

@@ -61,7 +61,7 @@ def preset(name: str, **given: Any) -> TrainSettings:
 
 
 def _faults(s: TrainSettings) -> list[tuple[bool, str]]:
-    shares = ("input_dropout", "recurrent_dropout", "teacher_weight")
+    rates = ("input_dropout", "recurrent_dropout")
     return [
         (s.epochs < 1, f"--epochs is {s.epochs}, not at least 1."),
         (s.batch_size < 1, f"--batch-size is {s.batch_size}, not at least 1."),
@@ -71,5 +71,8 @@ def _faults(s: TrainSettings) -> list[tuple[bool, str]]:
         (s.clip_norm is not None and not s.clip_norm > 0, f"--clip-norm is {s.clip_norm}, not above 0."),
         (s.average < 1, f"--average is {s.average}, not at least 1."),
         (not s.temperature > 0, f"--temperature is {s.temperature}, not above 0."),
-        *((not 0 <= getattr(s, n) <= 1, f"--{n.replace('_', '-')} is {getattr(s, n)}, not in 0 to 1.") for n in shares),
+        (not s.weight_decay >= 0, f"--weight-decay is {s.weight_decay}, not at least 0."),
+        (s.patience is not None and s.patience < 1, f"--patience is {s.patience}, not at least 1."),
+        (not 0 <= s.teacher_weight <= 1, f"--teacher-weight is {s.teacher_weight}, not in 0 to 1."),
+        *((not 0 <= getattr(s, n) < 1, f"--{n.replace('_', '-')} is {getattr(s, n)}, not below 1.") for n in rates),
     ]

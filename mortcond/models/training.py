@@ -7,7 +7,7 @@ The test split is measured after every epoch, for the paper's Fig. 3; nothing is
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +165,8 @@ class _Run:
     """One training run: the network's vectors, the compiled functions, and the data."""
 
     def __init__(self, network: Network, dataset: Dataset, settings: TrainSettings, seed: int, soft_targets):
+        if soft_targets is None:
+            settings = replace(settings, teacher_weight=0.0)  # a child trains as its parent did, without its teacher
         self.network, self.dataset, self.settings, self.seed = network, dataset, settings, seed
         weights = flat(network)
         zeros = np.zeros_like(weights)
@@ -255,7 +257,7 @@ def _show(bar: Bar, row: dict[str, Any]) -> None:
 
 
 def _patience_is_over(rows: list[dict[str, Any]], settings: TrainSettings) -> bool:
-    if settings.patience is None or rows[-1]["auroc_val"] is None:
+    if settings.patience is None or not rows or rows[-1]["auroc_val"] is None:
         return False
     return rows[-1]["epoch"] - _best_epoch(rows) >= settings.patience
 
