@@ -202,7 +202,7 @@ def preprocess(
 def train(
     session,
     arch: Annotated[str, typer.Option(help="lstm, hlstm, dnn or linear.")] = "lstm",
-    preset: Annotated[str, typer.Option(help="paper, or best: regularised, the best validation epoch.")] = "paper",
+    preset: Annotated[str, typer.Option(help="paper, or best: regularised, taught by an ensemble.")] = "paper",
     epochs: Annotated[int | None, typer.Option(help="Epochs (20).")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Stays in a batch (8).")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Of Adam (0.001).")] = None,
@@ -220,7 +220,7 @@ def train(
     hidden_depth: Annotated[int | None, typer.Option(help="hlstm: hidden layers of a gate (1).")] = None,
     summary: Annotated[str | None, typer.Option(help="dnn: mean, or full (mean, last, min, max, std, change).")] = None,
     dropout: Annotated[float | None, typer.Option(help="Before the output (lstm, hlstm 0.3; dnn 0.5).")] = None,
-    teacher: Annotated[Path | None, typer.Option(help="A model to learn from, beside the outcomes.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="A model to learn from as well, or ensemble.")] = None,
     teacher_weight: Annotated[float | None, typer.Option(help="Of the teacher in the loss (0.5).")] = None,
     temperature: Annotated[float | None, typer.Option(help="That softens the teacher's risks (1).")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Fit temperature and bias on validation.")] = False,

@@ -221,9 +221,9 @@ def test_what_cannot_be_learnt_from_is_refused_before_any_work():
 
 def test_the_presets_settle_everything_and_given_options_win():
     assert preset("paper") == TrainSettings()
-    best = preset("best", epochs=3)
+    best = preset("best", "hlstm", epochs=3)
     assert best.epochs == 3
-    assert best.weight_decay == PRESETS["best"]["weight_decay"]
+    assert best.weight_decay == PRESETS["best"]["hlstm"]["weight_decay"]
     with pytest.raises(UsageError, match="no preset"):
         preset("worst")
 

@@ -26,6 +26,7 @@ from mortcond.dataset import Dataset
 from mortcond.models.network import Network
 
 ARCHS = ("lstm", "hlstm", "dnn", "linear")
+ENSEMBLE = "ensemble"  # models.teacher
 TEACHER_WEIGHT = 0.5
 
 
@@ -66,7 +67,7 @@ def train(
     hidden_depth: int | None = None,
     summary: str | None = None,
     dropout: float | None = None,
-    teacher: Path | None = None,
+    teacher: str | None = None,
     teacher_weight: float | None = None,
     temperature: float | None = None,
     calibrate: bool = False,
@@ -82,13 +83,14 @@ def train(
     arch
         lstm, hlstm, dnn or linear.
     preset
-        paper: 20 epochs, the last one counts, no regularisation beyond dropout. best: see `models.settings.PRESETS`.
+        paper: 20 epochs, the last one counts, no regularisation beyond dropout. best: regularised, learning from the
+        ensemble as well, see `models.settings.PRESETS` and SHAPES.
     epochs ... average
         In the place of the preset's, see `models.settings.TrainSettings`; keep_epoch is its `keep`.
     width ... dropout
         In the place of the paper's, see `models.build.Architecture`.
     teacher, teacher_weight, temperature
-        A model directory to learn from, beside the outcomes.
+        What to learn from beside the outcomes: a model directory, or "ensemble" (see `models.teacher`).
     calibrate
         Fit temperature and bias on the validation split and fold them into the last layer.
     resume
@@ -103,8 +105,10 @@ def train(
     require("tensorflow", "train")
     if arch not in ARCHS:
         raise UsageError(f"There is no architecture {arch!r}.", f"Known are {', '.join(ARCHS)}.")
-    if teacher is None and (teacher_weight is not None or temperature is not None):
-        raise UsageError("--teacher-weight and --temperature need a --teacher.", "Name the model to learn from.")
+    if teacher is None and preset != "best" and (teacher_weight is not None or temperature is not None):
+        raise UsageError(
+            "--teacher-weight and --temperature need a --teacher.", "Name the model to learn from, or ensemble."
+        )
     path = dataset_path(session, dataset)
     target = out or session.workspace / arch
     refuse_existing(target, session.overwrite)
@@ -118,11 +122,13 @@ def train(
         data = datasets.load(path)
         trained = _linear(session, data)
     else:
+        how |= {"teacher_weight": teacher_weight, "temperature": temperature}
         if teacher is not None:
             how |= {"teacher_weight": TEACHER_WEIGHT if teacher_weight is None else teacher_weight}
-            how |= {"temperature": temperature}
+            how |= {"teacher": teacher if teacher == ENSEMBLE else ""}
         data = datasets.load(path)
-        trained = _network(session, arch, preset, shape, how, data, target, teacher, resume, threads)
+        model = Path(teacher) if teacher not in (None, ENSEMBLE) else None
+        trained = _network(session, arch, preset, shape, how, data, target, model, resume, threads)
     if calibrate:
         trained = _calibrated(trained, data)
     manifest = _write(session, target, path, data, trained)
@@ -171,12 +177,12 @@ def _linear(session: Session, data: Dataset) -> Result:
 
 def _network(session, arch, preset_name, shape, how, data, target, teacher, resume, threads) -> Result:
     from mortcond.models.build import Architecture, initial
-    from mortcond.models.settings import preset
+    from mortcond.models.settings import preset, preset_shape
     from mortcond.models.training import check, fit, set_threads
 
     set_threads(threads)
-    settings = preset(preset_name, **{name: value for name, value in how.items() if value is not None})
-    architecture = Architecture(arch, **shape)
+    settings = preset(preset_name, arch, **{name: value for name, value in how.items() if value is not None})
+    architecture = Architecture(arch, **preset_shape(preset_name, arch, **shape))
     columns = datasets.mask_columns(data.feature_names)
     network = initial(architecture, len(data.feature_names), data.train.X.shape[1], columns, session.seed)
     check(data, network)
@@ -184,6 +190,7 @@ def _network(session, arch, preset_name, shape, how, data, target, teacher, resu
     state = State(target.with_name(f".{target.name}.training"))
     what = {"architecture": asdict(architecture), "settings": asdict(settings), "seed": session.seed}
     what |= {"dataset": sha256(data.path), "teacher": teachers}
+    _refuse_full_disk(target, network, settings.epochs)
     start = _begin(state, what, network, resume)
     with _stop_after_epoch(session) as stop:
         try:
@@ -209,6 +216,19 @@ def _network(session, arch, preset_name, shape, how, data, target, teacher, resu
     }
     extra = {"settings": asdict(settings), "architecture": asdict(architecture), "epoch": trained.epoch}
     return Result(trained.network, trained.history, trained.epoch, metrics, extra, state, teachers)
+
+
+def _refuse_full_disk(target: Path, network: Network, epochs: int) -> None:
+    """Raise InputError, before any work, where the disk cannot take what training and the model directory need."""
+    kept = (2 * epochs + 3) * (4 * network.parameters + 4096)  # checkpoints twice while they are copied, the optimiser
+    needed = kept + 4 * 4 * network.parameters + 4_000_000  # the forms of the model
+    folder = next(parent for parent in target.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder} has {free / 1e6:.0f} MB free, training needs {needed / 1e6:.0f} MB.",
+            "Make room, or name another place with -o/--out.",
+        )
 
 
 @dataclass(frozen=True)

@@ -25,39 +25,55 @@ class TrainSettings:
     patience: int | None = None  # epochs without a better validation AUROC before training ends; None: never
     keep: str = "last"  # the weights that count: of the last epoch, or of the best by validation AUROC
     average: int = 1  # epochs whose weights are averaged: the last ones up to the epoch that counts
+    teacher: str = ""  # "ensemble": learn from the cross-fitted one of `models.teacher`, where no other is given
     teacher_weight: float = 0.0  # of a teacher's risks in the loss, against the outcomes
     temperature: float = 1.0  # that softens a teacher's risks
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "best": {
-        "epochs": 30,
-        "batch_size": 32,
-        "learning_rate": 0.002,
-        "schedule": "cosine",
-        "weight_decay": 0.05,
-        "clip_norm": 1.0,
-        "input_dropout": 0.3,
-        "patience": 8,
-        "keep": "best",
-        "average": 3,
-    },
+BEST = {  # what measured well on PhysioNet 2012, on folds inside training splits: tests/benchmarks/cross_validation.py
+    "batch_size": 64,
+    "schedule": "cosine",
+    "weight_decay": 0.1,
+    "clip_norm": 1.0,
+    "teacher": "ensemble",
+    "teacher_weight": 0.7,
+}
+RECURRENT = {"epochs": 30, "learning_rate": 0.003, "input_dropout": 0.3}
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {"lstm": {}, "hlstm": {}, "dnn": {}},
+    "best": {"lstm": BEST | RECURRENT, "hlstm": BEST | RECURRENT, "dnn": BEST | {"epochs": 40}},
+}
+SHAPES: dict[str, dict[str, dict[str, Any]]] = {  # of models.build.Architecture, in the place of the paper's
+    "paper": {"lstm": {}, "hlstm": {}, "dnn": {}},
+    "best": {"lstm": {"layers": 1}, "hlstm": {}, "dnn": {"width": 16, "layers": 1, "summary": "full", "dropout": 0.3}},
 }
 
 
-def preset(name: str, **given: Any) -> TrainSettings:
-    """Return a preset's settings, with what was given explicitly in their place.
+def preset(name: str, arch: str = "lstm", **given: Any) -> TrainSettings:
+    """Return a preset's settings for an architecture, with what was given explicitly in their place.
 
     Raises UsageError where the preset is unknown or the settings contradict each other.
     """
-    if name not in PRESETS:
-        raise UsageError(f"There is no preset {name!r}.", f"Known are {', '.join(PRESETS)}.")
-    settings = TrainSettings(**({"preset": name} | PRESETS[name] | given))
+    _refuse_unknown(name)
+    settings = TrainSettings(**({"preset": name} | PRESETS[name][arch] | given))
     faults = [text for fault, text in _faults(settings) if fault]
     if faults:
         raise UsageError(" ".join(faults), "Change or leave out these options.")
     return settings
+
+
+def preset_shape(name: str, arch: str, **given: Any) -> dict[str, Any]:
+    """Return a preset's facts for `models.build.Architecture`, with what was given explicitly in their place.
+
+    Raises UsageError where the preset is unknown.
+    """
+    _refuse_unknown(name)
+    return SHAPES[name][arch] | {key: value for key, value in given.items() if value is not None}
+
+
+def _refuse_unknown(name: str) -> None:
+    if name not in PRESETS:
+        raise UsageError(f"There is no preset {name!r}.", f"Known are {', '.join(PRESETS)}.")
 
 
 def _faults(s: TrainSettings) -> list[tuple[bool, str]]:

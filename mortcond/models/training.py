@@ -30,6 +30,7 @@ from mortcond.models.epoch import (
 )
 from mortcond.models.network import Network
 from mortcond.models.settings import TrainSettings
+from mortcond.models.teacher import ENSEMBLE, cross_fitted
 
 __all__ = ["TrainSettings", "Trained", "fit"]
 FEWEST_STAYS = 10  # of a split that something is learnt or chosen from
@@ -81,7 +82,7 @@ def fit(
     first_epoch, history
         Where to go on, and the rows of the epochs before.
     soft_targets
-        (training stays,): a teacher's risks, mixed in by `settings.teacher_weight`.
+        (training stays,): a teacher's risks, mixed in by `settings.teacher_weight`. None: as `settings.teacher` says.
     stop
         Asked after every epoch; True ends training with Interrupted, when the epoch is saved.
     state
@@ -97,6 +98,9 @@ def fit(
         `stop` said so.
     """
     check(dataset, network)
+    if soft_targets is None and settings.teacher == ENSEMBLE and settings.teacher_weight:
+        learnt = dataset.train
+        soft_targets = cross_fitted(learnt.X, learnt.y, learnt.subject_id, seed, console)
     with console.progress(f"Training {network.arch}", total=settings.epochs) as bar:
         bar.update(first_epoch - 1, note="compiling")
         run = _Run(network, dataset, settings, seed, soft_targets)
