@@ -291,9 +291,12 @@ def _what_would_help(nearest: Record, result: Record) -> str:
     needed, stays = nearest["difference"].get("stays_needed"), result["validation"]["stays"]
     if result["untried"]:
         return f"{len(result['untried'])} candidates are left: run the same command again, or with a larger budget."
+    kept = f"The nearest is kept in {nearest['path']}."
     if needed and needed > stays:
-        return f"About {needed:,} validation stays could tell; or allow a larger --max-auroc-drop, or more bytes."
-    return "Allow more bytes, more time, or a larger --max-auroc-drop."
+        return (
+            f"About {needed:,} validation stays could tell; or allow a larger --max-auroc-drop, or more bytes. {kept}"
+        )
+    return f"Allow more bytes, more time, or a larger --max-auroc-drop. {kept}"
 
 
 def describe(record: Record) -> str:
