@@ -13,6 +13,7 @@ from mortcond.models.keras_network import from_keras, to_keras
 from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, LSTMLayer, Network
 
 DROPOUT = {"lstm": 0.3, "hlstm": 0.3, "dnn": 0.5}  # paper, sections II-E to II-G
+SUMMARIES = ("mean", "full")
 DNN_WIDTHS = (256, 128, 64)  # paper, section II-G
 
 
@@ -34,9 +35,10 @@ def initial(architecture: Architecture, features: int, hours: int, mask_columns:
 
     On 76 features the paper's own have 8,081 (lstm), 6,993 (hlstm) and 60,929 (dnn) parameters.
 
-    Raises UsageError where an option does not belong to the architecture.
+    Raises UsageError where an option does not belong to the architecture, or has no possible value.
     """
     _refuse_strangers(architecture)
+    _refuse_impossible(architecture)
     dropout = DROPOUT[architecture.arch] if architecture.dropout is None else architecture.dropout
     if architecture.arch == "dnn":
         empty = _dense_shape(architecture, features, hours, mask_columns, dropout)
@@ -53,6 +55,17 @@ def _refuse_strangers(architecture: Architecture) -> None:
         if getattr(architecture, name) is not None and name not in allowed[architecture.arch]:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} is no option of {architecture.arch}.", f"Leave out --{option}.")
+
+
+def _refuse_impossible(architecture: Architecture) -> None:
+    for name in ("width", "layers", "hidden_width", "hidden_depth"):
+        value = getattr(architecture, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is {value}, not at least 1.", "Change or leave it out.")
+    if architecture.summary not in (None, *SUMMARIES):
+        raise UsageError(f"--summary is {architecture.summary!r}.", f"Use one of {', '.join(SUMMARIES)}.")
+    if architecture.dropout is not None and not 0 <= architecture.dropout < 1:
+        raise UsageError(f"--dropout is {architecture.dropout}, not from 0 to below 1.", "Change or leave it out.")
 
 
 def _recurrent_shape(a: Architecture, features: int, hours: int, dropout: float) -> Network:

@@ -1,0 +1,246 @@
+"""The train command: from a data set to a model directory."""
+
+import csv
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from training_data import FEATURES, HOURS, dataset
+
+from mortcond.commands import train as room
+from mortcond.commands.train import render, train
+from mortcond.core.console import Console
+from mortcond.core.errors import InputError, Interrupted, UsageError
+from mortcond.core.manifest import read_manifest
+from mortcond.core.session import Session
+from mortcond.dataset import save
+from mortcond.models.calibration import calibrate
+from mortcond.models.keras_network import load
+from mortcond.models.linear import fit_linear
+from mortcond.models.network import Network
+from mortcond.models.teacher import cross_fitted
+
+QUIET = Console(quiet=True)
+SMALL = {"arch": "dnn", "width": 4, "layers": 1, "epochs": 2}
+
+
+def session(workspace: Path, *given: str, **facts) -> Session:
+    options = {name: {"value": None, "source": "commandline"} for name in given}
+    return Session("train", workspace, console=QUIET, options=options, **facts)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("workspace")
+    save(folder / "dataset.npz", dataset(120, 60, 60))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lstm(workspace) -> dict:
+    return train(session(workspace), arch="lstm", width=3, layers=1, epochs=3, batch_size=32)
+
+
+def history(folder: Path) -> list[dict]:
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_model_directory_holds_everything(workspace, lstm):
+    folder = workspace / "lstm"
+    names = {path.name for path in folder.iterdir()}
+    assert {"saved_model.pb", "model.keras", "model.tflite", "history.csv", "checkpoints", "manifest.json"} <= names
+    rows = history(folder)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert all(0 <= float(row[f"auroc_{name}"]) <= 1 for row in rows for name in ("train", "val", "test"))
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [f"epoch-00{n}.npz" for n in (1, 2, 3)]
+    last = Network.load(folder / "checkpoints" / "epoch-003.npz")
+    np.testing.assert_array_equal(load(folder).dense[0].kernel, last.dense[0].kernel)
+    assert not list(workspace.glob(".lstm*"))
+
+
+def test_the_manifest_and_the_answer_say_how_it_was_trained(workspace, lstm):
+    manifest = read_manifest(workspace / "lstm")
+    assert (manifest.kind, manifest.arch, manifest.parameters) == ("model", "lstm", lstm["parameters"])
+    assert manifest.extra["settings"]["epochs"] == 3
+    assert manifest.extra["architecture"]["width"] == 3
+    assert manifest.metrics["auroc_test"] == lstm["metrics"]["auroc_test"]
+    assert manifest.inputs["dataset"]["path"] == str(workspace / "dataset.npz")
+    json.dumps(lstm, allow_nan=False)
+    assert f"{lstm['parameters']:,} parameters" in " ".join(render(lstm))
+
+
+def test_an_existing_model_is_not_replaced_unasked(workspace, lstm):
+    with pytest.raises(UsageError, match="exists already"):
+        train(session(workspace), arch="lstm")
+
+
+def test_ctrl_c_ends_after_the_epoch_and_resume_gives_the_same_bits(workspace, lstm, monkeypatch):
+    how = {"arch": "lstm", "width": 3, "layers": 1, "epochs": 3, "batch_size": 32, "out": workspace / "again"}
+    remember = room._remember
+
+    def interrupt(*arguments):
+        remember(*arguments)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(room, "_remember", interrupt)
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted, match="after epoch 1 of 3") as stopped:
+        train(session(workspace), **how)
+    assert "--resume" in stopped.value.remedy
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert not (workspace / "again").exists()
+    monkeypatch.setattr(room, "_remember", remember)
+    with pytest.raises(UsageError, match="another settings"):
+        train(session(workspace), **how | {"learning_rate": 0.1}, resume=True)
+    with pytest.raises(UsageError, match="another seed"):
+        train(session(workspace, seed=3), **how, resume=True)
+    train(session(workspace), **how, resume=True)
+    for name, array in load(workspace / "again").arrays().items():
+        np.testing.assert_array_equal(array, load(workspace / "lstm").arrays()[name])
+    rows = zip(history(workspace / "again"), history(workspace / "lstm"), strict=True)
+    assert all(one["loss"] == other["loss"] and one["auroc_val"] == other["auroc_val"] for one, other in rows)
+    assert not (workspace / ".again.training").exists()
+
+
+def test_there_must_be_something_to_resume(workspace):
+    with pytest.raises(InputError, match="no interrupted training"):
+        train(session(workspace), **SMALL, out=workspace / "none", resume=True)
+
+
+def test_a_crash_between_two_files_is_no_harm(workspace, tmp_path):
+    """The optimiser's state of an epoch that the record does not name yet is not taken up."""
+    state = room.State(tmp_path)
+    for epoch in (1, 2):
+        (tmp_path / f"optimizer-00{epoch}.npz").write_bytes(b"")
+    room._remember(state, {}, [{"epoch": 2}])
+    assert [path.name for path in tmp_path.glob("optimizer-*")] == ["optimizer-002.npz"]
+
+
+def test_linear_is_a_model_like_the_others(workspace):
+    result = train(session(workspace), arch="linear")
+    assert result["parameters"] == 6 * FEATURES + 1
+    assert result["metrics"]["auroc_test"] > 0.7
+    network = load(workspace / "linear")
+    assert (network.arch, network.summary, network.hours) == ("linear", "full", HOURS)
+    assert (workspace / "linear" / "model.tflite").is_file()
+
+
+def test_linear_is_scikit_learns_own(workspace):
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    from mortcond.models.network import summarise
+
+    split = dataset(200).train
+    fitted = fit_linear(split.X, split.y, split.subject_id, 0, QUIET)
+    summaries = summarise(split.X.astype(float), "full", ())
+    scaler = StandardScaler().fit(summaries)
+    model = LogisticRegression(C=fitted.strength, tol=1e-8, max_iter=5000).fit(scaler.transform(summaries), split.y)
+    expected = model.predict_proba(scaler.transform(summaries))[:, 1]
+    np.testing.assert_allclose(fitted.network.predict(split.X), expected, atol=5e-3)
+    assert fitted.strength == max(fitted.auroc_by_strength, key=fitted.auroc_by_strength.get)
+
+
+def test_the_teachers_risks_of_a_stay_do_not_depend_on_its_own_outcome():
+    split = dataset(80).train
+    risk = cross_fitted(split.X, split.y, split.subject_id, 0, QUIET)
+    assert risk.shape == (80,)
+    assert ((risk > 0) & (risk < 1)).all()
+    survivors, deaths = risk[split.y == 0], risk[split.y == 1]
+    assert (deaths[:, None] > survivors).mean() < 0.97  # models that saw the outcomes would tell them all apart
+    np.testing.assert_array_equal(risk, cross_fitted(split.X, split.y, split.subject_id, 0, QUIET))
+    assert (risk != cross_fitted(split.X, split.y, split.subject_id, 1, QUIET)).any()
+
+
+def test_a_model_can_teach(workspace, lstm):
+    taught = train(session(workspace), **SMALL, teacher="lstm", teacher_weight=0.9, out=workspace / "taught")
+    alone = train(session(workspace), **SMALL, out=workspace / "alone")
+    assert taught["metrics"]["loss"] != alone["metrics"]["loss"]
+    manifest = read_manifest(workspace / "taught")
+    assert manifest.inputs["teacher"]["sha256"] == read_manifest(workspace / "lstm").sha256
+    assert manifest.extra["settings"]["teacher_weight"] == 0.9
+
+
+def test_the_best_preset_learns_from_the_ensemble(workspace):
+    result = train(session(workspace), arch="dnn", preset="best", epochs=2, out=workspace / "best")
+    settings = result["extra"]["settings"]
+    assert (settings["preset"], settings["teacher"], settings["epochs"]) == ("best", "ensemble", 2)
+    assert load(workspace / "best").summary == "full"
+
+
+def test_calibration_makes_the_mean_risk_that_of_the_validation_split_and_keeps_the_order():
+    data = dataset(60, 200, 60)
+    network = fit_linear(data.train.X, data.train.y, data.train.subject_id, 0, QUIET).network
+    skewed = replace(network.dense[0], kernel=network.dense[0].kernel * 3, bias=network.dense[0].bias + 2)
+    skewed = replace(network, dense=(skewed,))
+    calibrated, found = calibrate(skewed, data.val.X, data.val.y)
+    risk = calibrated.predict(data.val.X)
+    assert risk.mean() == pytest.approx(data.val.y.mean(), abs=1e-3)
+    np.testing.assert_array_equal(np.argsort(risk), np.argsort(skewed.predict(data.val.X)))
+    logit = np.log(skewed.predict(data.val.X) / (1 - skewed.predict(data.val.X)))
+    np.testing.assert_allclose(risk, 1 / (1 + np.exp(-(logit / found.temperature + found.bias))), atol=1e-5)
+
+
+def test_a_calibrated_model_says_so(workspace):
+    result = train(session(workspace), arch="linear", calibrate=True, out=workspace / "calibrated")
+    assert set(result["extra"]["calibration"]) == {"temperature", "bias"}
+    risk = load(workspace / "calibrated").predict(dataset(120, 60, 60).val.X)
+    assert risk.mean() == pytest.approx(dataset(120, 60, 60).val.y.mean(), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"arch": "gru"}, "gru"),
+        ({"preset": "worst"}, "no preset"),
+        ({"teacher_weight": 0.5}, "--teacher"),
+        ({"temperature": 2.0}, "--teacher"),
+        ({"arch": "lstm", "hidden_width": 4}, "--hidden-width"),
+        ({"arch": "dnn", "summary": "median"}, "--summary"),
+        ({"arch": "dnn", "width": 0}, "--width"),
+        ({"arch": "lstm", "dropout": 1.0}, "--dropout"),
+        ({"epochs": 0}, "--epochs"),
+    ],
+)
+def test_options_that_contradict_are_refused(workspace, options, match):
+    with pytest.raises(UsageError, match=match):
+        train(session(workspace), **options, out=workspace / "refused")
+    assert not list(workspace.glob("*refused*"))
+
+
+def test_linear_refuses_what_is_for_networks(workspace):
+    with pytest.raises(UsageError, match="--epochs"):
+        train(session(workspace, "epochs"), arch="linear", epochs=3, out=workspace / "refused")
+
+
+def test_data_that_cannot_be_learnt_from_are_refused(tmp_path):
+    data = dataset(60, 20, 20)
+    save(tmp_path / "dataset.npz", replace(data, train=replace(data.train, y=np.zeros_like(data.train.y))))
+    for arch in ("dnn", "linear"):
+        with pytest.raises(InputError, match="survivors"):
+            train(session(tmp_path), arch=arch)
+    assert {path.name for path in tmp_path.iterdir()} == {"dataset.npz"}
+
+
+def test_a_teacher_of_other_features_is_refused(workspace, tmp_path, lstm):
+    data = dataset(60, 20, 20)
+    narrow = {
+        name: replace(getattr(data, name), X=getattr(data, name).X[:, :, :5]) for name in ("train", "val", "test")
+    }
+    five = replace(data, **narrow, feature_names=data.feature_names[:5], mean=np.zeros(5), std=np.ones(5))
+    save(tmp_path / "dataset.npz", five)
+    with pytest.raises(InputError, match="reads 7 features"):
+        train(session(tmp_path), **SMALL, teacher=str(workspace / "lstm"))
+
+
+def test_a_full_disk_is_told_before_training(workspace, monkeypatch):
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    with pytest.raises(InputError, match="1 MB free"):
+        train(session(workspace), **SMALL, out=workspace / "refused")
+    assert not list(workspace.glob("*refused*"))
