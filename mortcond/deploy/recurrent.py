@@ -43,8 +43,8 @@ def build(network: Network, weights: Weights) -> Graph:
 
 def _product(main: Subgraph, layer: LSTMLayer | HiddenLSTMLayer, stays: int, weights: Weights) -> int:
     if isinstance(layer, LSTMLayer):
-        return weights.linear(main, stays, "recurrent.0.input", flat(gate_major(layer.kernel)))
-    return weights.linear(main, stays, "recurrent.0.hidden.x", _first_hidden(layer, from_x=True))
+        return weights.linear(main, stays, "recurrent.0.input", flat(gate_major(layer.kernel)), by_row=True)
+    return weights.linear(main, stays, "recurrent.0.hidden.x", _first_hidden(layer, from_x=True), by_row=True)
 
 
 def _step(body: Subgraph, network: Network, weights: Weights) -> None:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mortcond.deploy import recurrent, summary
+from mortcond.deploy.equalise import equalise
 from mortcond.deploy.weights import Weights
 from mortcond.models.network import Network
+
+EIGHT_BITS = ("dynamic", "int8")
 
 
 @dataclass(frozen=True)
@@ -33,5 +36,6 @@ def build(network: Network, mode: str = "float32") -> Converted:
         activations to a range learned before, so none needs stays to calibrate on.
     """
     weights = Weights(mode)
+    network = equalise(network) if mode in EIGHT_BITS else network
     graph = (recurrent if network.recurrent else summary).build(network, weights)
     return Converted(graph.to_bytes(), weights.table)

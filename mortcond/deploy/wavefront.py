@@ -55,7 +55,8 @@ def build(network: Network, weights: Weights) -> Graph:
     counts, order = skipped_first(main, stays, network.hours)
     counts = ops.gather(main, counts, order, 1, batch_dims=1)
     state = zeros(main, counts, shape.units)
-    product = weights.linear(main, stays, "recurrent.0.input", flat(gate_major(network.recurrent[0].kernel)))
+    kernel = flat(gate_major(network.recurrent[0].kernel))
+    product = weights.linear(main, stays, "recurrent.0.input", kernel, by_row=True)
     read = [
         _by_turn(main, shape, _joint_product(main, shape, ops.gather(main, product, order, 1, batch_dims=1)), 4),
         _by_turn(main, shape, _joint_counts(main, shape, counts, weights), 1),

@@ -36,6 +36,7 @@ class Weights:
         bias: np.ndarray | None = None,
         relu: bool = False,
         block: int | None = None,
+        by_row: bool = False,
     ) -> int:
         """Add the product of x with a weight matrix, over x's last axis; the same name again is the same matrix.
 
@@ -47,6 +48,8 @@ class Weights:
             (outputs,), or None.
         block
             Inputs that are zero together for an output, where the kernel has many zeros.
+        by_row
+            In 8 bits a scale for each output: for the matrix whose rounding is felt most, the one that reads the stays.
         """
         if self.mode == "dynamic" and not graph.tensors[x].shape:  # XNNPACK asks for the rank of what it rounds
             graph.tensors[x] = replace(graph.tensors[x], shape=(-1, len(kernel)))
@@ -54,7 +57,7 @@ class Weights:
         if key not in self.placed:
             rows = np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
             self.placed[key] = (
-                self._matrix(graph, f"{name}.kernel", rows, block),
+                self._matrix(graph, f"{name}.kernel", rows, block, by_row),
                 self._bias(graph, name, bias, len(rows)),
             )
         return ops.linear(graph, x, *self.placed[key], relu)
@@ -81,18 +84,19 @@ class Weights:
         """Return what stands for no bias: nothing, but zeros where 8-bit products are about (XNNPACK wants them)."""
         return graph.constant(np.zeros(width, np.float32)) if self.mode == "dynamic" else None
 
-    def _matrix(self, graph: Subgraph, name: str, rows: np.ndarray, block: int | None) -> int:
+    def _matrix(self, graph: Subgraph, name: str, rows: np.ndarray, block: int | None, by_row: bool) -> int:
         if self.mode == "float32":
             self._note(name, rows, "float32", "the mode asks for it")
             return _constant(graph, rows, None, block)
         if self.mode == "float16":
             self._note(name, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
             return self._widened(graph, graph.constant(rows.astype(np.float16)), rows.shape)
-        stored, quantization = quantise(rows)
         if self.mode == "dynamic":
             self._note(name, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
-            return graph.constant(stored, quantization)
-        self._note(name, rows, "int8", "one scale for the matrix; widened once, when the file is loaded")
+            return graph.constant(*quantise(rows))
+        stored, quantization = quantise(rows, by_row)
+        scales = "a scale a row" if by_row else "one scale for the matrix"
+        self._note(name, rows, "int8", f"{scales}; widened once, when the file is loaded")
         return self._widened(graph, _constant(graph, stored, quantization, block), rows.shape)
 
     @staticmethod
@@ -104,12 +108,12 @@ class Weights:
         self.table.append({"name": name, "shape": list(array.shape), "dtype": dtype, "why": why})
 
 
-def quantise(rows: np.ndarray) -> tuple[np.ndarray, Quantization]:
-    """Return a matrix in int8 and its scale, symmetric around zero, so that zero weights stay zero."""
-    largest = float(np.abs(rows).max(initial=0))
-    scale = np.float32(largest / INT8_LIMIT if largest else 1.0)
+def quantise(rows: np.ndarray, by_row: bool = False) -> tuple[np.ndarray, Quantization]:
+    """Return a matrix in int8 and its scale, or a scale a row; symmetric around 0, so that zero weights stay zero."""
+    largest = np.abs(rows).max(axis=1 if by_row else None, keepdims=True, initial=0).astype(np.float32)
+    scale = np.where(largest > 0, largest / np.float32(INT8_LIMIT), np.float32(1))
     stored = np.clip(np.rint(rows / scale), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
-    return stored, Quantization(np.array([scale], np.float32))
+    return stored, Quantization(scale.ravel())
 
 
 def _constant(graph: Subgraph, rows: np.ndarray, quantization: Quantization | None, block: int | None) -> int:
