@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from mortcond import tables
@@ -52,6 +52,8 @@ def test_physionet2012(attempt, record, outcomes):
 
 
 @FUZZ
+@example(events=b"stay_id,hours,variable,value\n\r", stays=b"stay_id,subject_id,died\n7,7,1")
+@example(events=b"stay_id,hours,variable,value\n7,1,Heart Rate,80", stays=b"stay_id,subject_id,died\n\r")
 @given(events=after(b"stay_id,hours,variable,value\n7,1,Heart Rate,80"), stays=after(b"stay_id,subject_id,died\n7,7,1"))
 def test_events(attempt, events, stays):
     attempt("events", {"events.csv": events, "stays.csv": stays})

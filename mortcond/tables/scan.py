@@ -168,8 +168,10 @@ def explain(error: duckdb.Error, tables: tuple[Table, ...], kinds: dict[str, str
             fault = _fault(path, len(header)) or _misfit(path, kinds or {})
             if fault:
                 return InputError(*fault)
-    if isinstance(error, duckdb.IOException | duckdb.ConversionException):
-        return InputError(f"{_first_line(error)}.", "Check the tables and the free space on the disk.")
+    if isinstance(error, duckdb.IOException | duckdb.ConversionException | duckdb.InvalidInputException):
+        named = next((path for table in tables for path in table.files if str(path) in str(error)), None)
+        problem = f"{named} cannot be read ({_first_line(error)})." if named else f"{_first_line(error)}."
+        return InputError(problem, "Check the tables and the free space on the disk.")
     return error
 
 
