@@ -340,7 +340,7 @@ def render(result: Record) -> Iterator[Any]:
         best = result["chosen"]
         test = best["test"]
         yield f"{result['path']}: {best['name']}, {best['parameters']:,} parameters, {describe(best)} (validation)"
-        yield f"Test split, looked at once: AUROC {test['auroc']:.3f}, {describe(best | test)} ({test['stays']:,})"
+        yield f"Test split, looked at once: AUROC {test['auroc']:.3f}, {describe(best | test)}"
     if result["plots"]:
         yield f"Trade-off: {', '.join(result['plots'])}"
 
