@@ -11,6 +11,7 @@ from training_data import FEATURES, HOURS, MASKS, dataset
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, Interrupted, UsageError
 from mortcond.models.backend import keras
+from mortcond.models.build import Architecture, initial
 from mortcond.models.epoch import Plan, flat, unflat
 from mortcond.models.keras_network import from_keras, to_keras
 from mortcond.models.settings import PRESETS, TrainSettings, preset
@@ -41,7 +42,7 @@ def unbroken():
 
 
 class TestAgainstKeras:
-    """46 stays in batches of 8: the last one has 6."""
+    """46 stays in batches of 20: the last one has 6."""
 
     networks = {  # noqa: RUF012
         "lstm": lstm((5, 4), **SIZE),
@@ -50,9 +51,9 @@ class TestAgainstKeras:
         "dnn full": replace(dnn((3,), features=6 * FEATURES), features=FEATURES, hours=HOURS, summary="full"),
     }
     settings = {  # noqa: RUF012
-        "lstm": TrainSettings(epochs=2, learning_rate=0.003),
-        "hlstm": TrainSettings(epochs=1, weight_decay=0.1, learning_rate=0.01),
-        "dnn": TrainSettings(epochs=1),
+        "lstm": TrainSettings(epochs=2, batch_size=20, learning_rate=0.003),
+        "hlstm": TrainSettings(epochs=1, batch_size=20, weight_decay=0.1, learning_rate=0.01),
+        "dnn": TrainSettings(epochs=2, batch_size=20),
         "dnn full": TrainSettings(epochs=2, batch_size=100),  # more than there are stays
     }
 
@@ -62,7 +63,7 @@ class TestAgainstKeras:
         model, train = to_keras(network), DATA.train
         decay = settings.weight_decay or None
         optimizer = keras.optimizers.Adam(settings.learning_rate, weight_decay=decay)
-        model.compile(optimizer, "binary_crossentropy", jit_compile=False)
+        model.compile(optimizer, "binary_crossentropy", run_eagerly=True)
         for epoch in range(1, settings.epochs + 1):
             order = np.random.default_rng([0, epoch]).permutation(len(train))
             for start in range(0, len(order), settings.batch_size):
@@ -72,10 +73,31 @@ class TestAgainstKeras:
         assert distance(after, from_keras(model)) < 1e-5
         assert distance(after, network) > 1e-3
 
+    @pytest.mark.slow
+    @pytest.mark.parametrize("arch", ["lstm", "hlstm", "dnn"])
+    def test_the_papers_networks_equal_keras_after_an_epoch(self, arch):
+        generator = np.random.default_rng(0)
+        X = generator.normal(size=(100, 48, 76)).astype(np.float32)
+        X[:, :, 59:] = X[:, :, 59:] > 0
+        X[:9, 5:8] = 0
+        y = generator.integers(0, 2, 100).astype(np.uint8)
+        data = replace(DATA, train=replace(DATA.train, X=X, y=y, stay_id=np.arange(100)), val=None, test=None)
+        masks = (*range(59, 76), *(59,) * 42, *(-1,) * 17)
+        network = replace(initial(Architecture(arch), 76, 48, masks, 0), dropout=0.0)
+        model = to_keras(network)
+        model.compile(keras.optimizers.Adam(0.001), "binary_crossentropy", jit_compile=False)
+        order = np.random.default_rng([0, 1]).permutation(100)
+        for start in range(0, 100, 8):
+            rows = order[start : start + 8]
+            model.train_on_batch(X[rows], y[rows].astype(np.float32))
+        after = trained(network, TrainSettings(epochs=1), data).network
+        assert distance(after, from_keras(model)) < 1e-5
+        assert distance(after, network) > 5e-3
+
     def test_the_gradient_is_clipped_as_a_whole(self):
         network, settings = small(dropout=0.0), TrainSettings(epochs=1, batch_size=46, clip_norm=0.01)
         model = to_keras(network)
-        model.compile(keras.optimizers.Adam(0.001, global_clipnorm=0.01), "binary_crossentropy", jit_compile=False)
+        model.compile(keras.optimizers.Adam(0.001, global_clipnorm=0.01), "binary_crossentropy", run_eagerly=True)
         model.train_on_batch(DATA.train.X, DATA.train.y.astype(np.float32))
         assert distance(trained(network, settings).network, from_keras(model)) < 1e-5
 
@@ -181,6 +203,16 @@ def test_the_best_epoch_counts_and_patience_ends_training():
         if number - max(rows[:number], key=lambda row: (row["auroc_val"], -row["epoch"]))["epoch"] >= 2
     ]
     assert len(patient.history) == min(ends, default=12)
+
+
+def test_a_childs_epochs_are_its_own_and_not_its_parents():
+    parents = trained(small()).history
+    boast = [row | {"auroc_val": 1.0} for row in parents]
+    settings = replace(SETTINGS, epochs=6, keep="best", patience=2)
+    child = trained(small(), settings, first_epoch=4, history=boast)
+    assert [row["epoch"] for row in child.history[:4]] == [1, 2, 3, 4]
+    assert len(child.history) >= 5
+    assert child.epoch >= 4
 
 
 def test_nothing_is_chosen_by_the_test_split():

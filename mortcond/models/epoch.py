@@ -85,7 +85,6 @@ def compile_epoch(network: Network, settings: TrainSettings) -> Callable:
 
 
 def _epoch(network: Network, settings: TrainSettings) -> Callable:
-
     @tf.function(jit_compile=True, autograph=False)
     def epoch(vectors, data, targets, rows, counted, steps, learning_rate, seed):
         def turn(step, vectors, total):

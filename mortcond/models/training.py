@@ -105,9 +105,9 @@ def fit(
         bar.update(first_epoch - 1, note="compiling")
         run = _Run(network, dataset, settings, seed, soft_targets)
         run.restore(state, first_epoch - 1)
-        rows, weights = list(history), _kept_weights(checkpoints, first_epoch)
+        rows, weights = list(history), _kept_weights(checkpoints, first_epoch, network)
         for epoch in range(first_epoch, settings.epochs + 1):
-            if _patience_is_over(rows, settings):  # here, so that it holds for a resumed run as well
+            if _patience_is_over(_own(rows, weights), settings):  # here, so that a resumed run ends there as well
                 break
             rows.append(run.epoch(epoch))
             weights[epoch] = run.current()
@@ -170,7 +170,7 @@ class _Run:
 
     def __init__(self, network: Network, dataset: Dataset, settings: TrainSettings, seed: int, soft_targets):
         if soft_targets is None:
-            settings = replace(settings, teacher_weight=0.0)  # a child trains as its parent did, without its teacher
+            settings = replace(settings, teacher_weight=0.0, temperature=1.0)  # a child of a taught parent
         self.network, self.dataset, self.settings, self.seed = network, dataset, settings, seed
         weights = flat(network)
         zeros = np.zeros_like(weights)
@@ -226,7 +226,7 @@ class _Run:
 
     def finish(self, rows: list[dict[str, Any]], weights: dict[int, Network]) -> Trained:
         """Return the epoch that counts, or the average of the last ones up to it."""
-        chosen = _chosen_epoch(rows, self.settings)
+        chosen = _chosen_epoch(_own(rows, weights), self.settings)
         epochs = [epoch for epoch in range(chosen - self.settings.average + 1, chosen + 1) if epoch in weights]
         network = _average([weights[epoch] for epoch in epochs])
         metrics = {"loss": next(row["loss"] for row in rows if row["epoch"] == chosen)}
@@ -250,9 +250,17 @@ def _learning_rate(settings: TrainSettings, epoch: int) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs))
 
 
-def _kept_weights(checkpoints: Path | None, first_epoch: int) -> dict[int, Network]:
+def _kept_weights(checkpoints: Path | None, first_epoch: int, network: Network) -> dict[int, Network]:
+    """Return the networks of the epochs before, as far as they are kept and have the shape of this one."""
     files = sorted(checkpoints.glob("epoch-*.npz")) if checkpoints is not None and first_epoch > 1 else []
-    return {int(file.stem[6:]): Network.load(file) for file in files if int(file.stem[6:]) < first_epoch}
+    kept = {int(file.stem[6:]): Network.load(file) for file in files if int(file.stem[6:]) < first_epoch}
+    shapes = [array.shape for array in network.arrays().values()]
+    return {n: other for n, other in kept.items() if [array.shape for array in other.arrays().values()] == shapes}
+
+
+def _own(rows: list[dict[str, Any]], weights: dict[int, Network]) -> list[dict[str, Any]]:
+    """Return the rows whose weights are at hand: a pruned network's history begins with epochs of its parent."""
+    return [row for row in rows if row["epoch"] in weights]
 
 
 def _show(bar: Bar, row: dict[str, Any]) -> None:
