@@ -363,5 +363,5 @@ def render(result: dict[str, Any]) -> Iterator[str]:
 
 def _seconds(metrics: dict[str, Any]) -> str:
     compilation = metrics.get("compile_seconds")
-    suffix = f", {compilation:.1f} s of it compilation" if compilation else ""
+    suffix = f" after {compilation:.1f} s of compilation" if compilation else ""
     return f"trained in {metrics['training_seconds']:.1f} s{suffix}"
