@@ -58,7 +58,7 @@ def _common(flag: str, annotation: Any, default: Any, text: str, **option) -> tu
 
 COMMON: dict[str, tuple[Any, Any]] = {
     "workspace": _common("-w --workspace", Path, Path("artifacts"), "Where artifacts are read and written."),
-    "seed": _common("--seed", int, 0, "Seed of everything random."),
+    "seed": _common("--seed", int, 0, "Seed of everything random.", min=0),
     "overwrite": _common("--overwrite", bool, False, "Replace an existing output."),
     "json": _common("--json", bool, False, "Print the result as one JSON object."),
     "quiet": _common("-q --quiet", bool, False, "No progress, no notes."),

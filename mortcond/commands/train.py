@@ -189,6 +189,7 @@ def _network(session, arch, preset_name, shape, how, data, target, teacher, resu
     soft, teachers = _taught(session, teacher, data)
     state = State(target.with_name(f".{target.name}.training"))
     what = {"architecture": asdict(architecture), "settings": asdict(settings), "seed": session.seed}
+    what |= {"threads": threads}  # their number decides in which order sums are taken
     what |= {"dataset": sha256(data.path), "teacher": teachers}
     _refuse_full_disk(target, network, settings.epochs)
     start = _begin(state, what, network, resume)

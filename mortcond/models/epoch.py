@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mortcond.models.backend import tf
-from mortcond.models.network import Network, summarise
+from mortcond.models.network import Network, summarise_in_parts
 from mortcond.models.recurrence import last_state
 from mortcond.models.settings import TrainSettings
 
@@ -64,12 +64,7 @@ def unflat(network: Network, weights: np.ndarray) -> Network:
 
 def inputs(network: Network, X: np.ndarray) -> np.ndarray:
     """Return what of the stays is trained on: X as it is; for a network on summaries these, once for all epochs."""
-    if network.recurrent:
-        return X
-    parts = [
-        summarise(X[start : start + 1024], network.summary, network.mask_columns) for start in range(0, len(X), 1024)
-    ]
-    return np.concatenate(parts).astype(np.float32) if parts else np.zeros((0, 0), np.float32)
+    return X if network.recurrent else summarise_in_parts(X, network.summary, network.mask_columns)
 
 
 def compile_epoch(network: Network, settings: TrainSettings) -> Callable:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mortcond.core.console import Console
-from mortcond.models.network import DenseLayer, Network, summarise
+from mortcond.models.network import DenseLayer, Network, summarise_in_parts
 
 STRENGTHS = tuple(10.0**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1))  # C: inverse penalty
 FOLDS = 5
@@ -38,7 +38,7 @@ def fit_linear(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, cons
     """
     from sklearn.metrics import roc_auc_score
 
-    summaries = summarise(X, "full", ())  # (stays, 6 * features)
+    summaries = summarise_in_parts(X, "full", ())  # (stays, 6 * features)
     parts = list(folds(y, groups, seed))
     scores = {strength: [] for strength in STRENGTHS}
     with console.progress("Training linear", total=len(parts) + 1) as bar:

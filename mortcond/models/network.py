@@ -13,6 +13,7 @@ import numpy as np
 
 from mortcond.core.errors import InputError
 
+SUMMARISED_AT_ONCE = 1024  # stays
 GATES = ("input", "forget", "cell", "output")  # Keras' order of the four blocks in a kernel
 
 
@@ -194,6 +195,13 @@ def summarise(x: np.ndarray, summary: str | None, mask_columns: tuple[int, ...])
     measured_hours = mask.sum(1)
     mean_of_measured = (x * mask).sum(1) / np.maximum(measured_hours, 1)
     return np.where(measured_hours > 0, mean_of_measured, x.mean(1))
+
+
+def summarise_in_parts(x: np.ndarray, summary: str | None, mask_columns: tuple[int, ...]) -> np.ndarray:
+    """Return `summarise` of all stays in float32, computed for some at a time: it needs several times their memory."""
+    starts = range(0, max(len(x), 1), SUMMARISED_AT_ONCE)
+    parts = [summarise(x[start : start + SUMMARISED_AT_ONCE], summary, mask_columns) for start in starts]
+    return np.concatenate(parts).astype(np.float32)
 
 
 def _gated(i, f, g, o, c):

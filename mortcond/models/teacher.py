@@ -12,7 +12,7 @@ import numpy as np
 
 from mortcond.core.console import Console
 from mortcond.models.linear import fit_linear, folds, logistic
-from mortcond.models.network import summarise
+from mortcond.models.network import summarise_in_parts
 
 ENSEMBLE = "ensemble"
 TREES = {  # fewer leaves and features a split than by default: there are few patients
@@ -49,14 +49,13 @@ def _cross_fitted(X, y, groups, seed, console) -> np.ndarray:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     strength = fit_linear(X, y, groups, seed, console).strength
-    summaries = summarise(X, "full", ())  # (stays, 6 * features)
+    summaries = summarise_in_parts(X, "full", ())  # (stays, 6 * features)
     parts = list(folds(y, groups, seed + 1))
     logits = np.zeros(len(y))
     with console.progress("Teacher", total=len(parts)) as bar:
         for learn, held in parts:
             trees = HistGradientBoostingClassifier(random_state=seed, **TREES).fit(summaries[learn], y[learn])
             linear = logistic(strength).fit(summaries[learn], y[learn])
-            both = [np.log(p) - np.log1p(-p) for p in (m.predict_proba(summaries[held])[:, 1] for m in (trees, linear))]
-            logits[held] = np.mean(both, axis=0)
+            logits[held] = np.mean([model.decision_function(summaries[held]) for model in (trees, linear)], axis=0)
             bar.advance()
-    return (1 / (1 + np.exp(-logits))).astype(np.float32)
+    return (0.5 * (1 + np.tanh(0.5 * logits))).astype(np.float32)
