@@ -51,7 +51,7 @@ def _cross_fitted(X, y, groups, seed, console) -> np.ndarray:
     strength = fit_linear(X, y, groups, seed, console).strength
     summaries = summarise_in_parts(X, "full", ())  # (stays, 6 * features)
     parts = list(folds(y, groups, seed + 1))
-    logits = np.zeros(len(y))
+    logits = np.full(len(y), np.log(y.mean()) - np.log1p(-y.mean()))  # where no fold can judge: too few deaths
     with console.progress("Teacher", total=len(parts)) as bar:
         for learn, held in parts:
             trees = HistGradientBoostingClassifier(random_state=seed, **TREES).fit(summaries[learn], y[learn])
