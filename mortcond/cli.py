@@ -358,15 +358,15 @@ def predict(
     model: Annotated[Path, typer.Argument(help="A .tflite file, or a model directory.")],
     data: Annotated[Path, typer.Argument(help="A dataset.npz, or raw records.")],
     split: Annotated[str, typer.Option(help="Split of a data set: train, val, test or all.")] = "test",
-    format: Annotated[str, typer.Option(help="csv, or jsonl: a JSON object a line.")] = "csv",
-    records: Annotated[str | None, typer.Option(help="Form of raw records; told by their files.")] = None,
+    write_as: Annotated[str, typer.Option(help="csv, or jsonl: a JSON object a line.")] = "csv",
+    format: Annotated[str | None, typer.Option(help="Form of raw records; told by their files.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Calls side by side (one a processor).")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write; without it, stdout.")] = None,
 ):
     """Predict the risk of each stay, without TensorFlow."""
     from mortcond.commands import predict as room
 
-    how = {"split": split, "format": format, "records": records, "threads": threads}
+    how = {"split": split, "write_as": write_as, "format": format, "threads": threads}
     return room.predict(session, model, data, **how, out=out), room.render
 
 
@@ -415,7 +415,7 @@ def fetch(
 def synth(
     session,
     stays: Annotated[int, typer.Option(min=1, help="ICU stays to make up; about half of them qualify.")] = 1000,
-    format: Annotated[str, typer.Option(help="csv, csv.gz or parquet.")] = "csv",
+    write_as: Annotated[str, typer.Option(help="csv, csv.gz or parquet.")] = "csv",
     events_per_stay: Annotated[int, typer.Option(min=1, help="Chart rows a stay, about; MIMIC-III: 5400.")] = 400,
     hours: Annotated[int, typer.Option(min=1, help="Charts end so many hours after admission.")] = 720,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder to write; default: hospital.")] = None,
@@ -423,7 +423,7 @@ def synth(
     """Write a synthetic hospital in the form of MIMIC-III tables; no patient is in it."""
     from mortcond.commands import synth as room
 
-    how = {"format": format, "events_per_stay": events_per_stay, "hours": hours}
+    how = {"write_as": write_as, "events_per_stay": events_per_stay, "hours": hours}
     return room.synth(session, stays, **how, out=out), room.render
 
 

@@ -42,7 +42,17 @@ def test_the_commands_of_a_laptop(laptop, tmp_path):
     for arguments in (
         ("preprocess", "-o", "sample.npz"),
         ("predict", folder / "lstm", folder / "dataset.npz"),
-        ("predict", folder / "lstm/model.tflite", "sample.npz", "--split", "all", "--format", "jsonl", "-o", "r.jsonl"),
+        (
+            "predict",
+            folder / "lstm/model.tflite",
+            "sample.npz",
+            "--split",
+            "all",
+            "--write-as",
+            "jsonl",
+            "-o",
+            "r.jsonl",
+        ),
         ("inspect", folder / "lstm/model.tflite", "--json"),
         ("inspect", "sample.npz", "--json"),
         ("bench", folder / "lstm/model.tflite", "--dataset", folder / "dataset.npz", "--rounds", 1, "-w", folder),

@@ -40,7 +40,7 @@ def test_csv_has_the_risk_of_every_stay_in_order(folder, tmp_path, model):
 
 def test_what_was_never_measured_and_where_most_hours_are_missing(folder, tmp_path):
     room.predict(
-        session("predict", folder), Path("lstm"), folder / "dataset.npz", out=tmp_path / "r.jsonl", format="jsonl"
+        session("predict", folder), Path("lstm"), folder / "dataset.npz", out=tmp_path / "r.jsonl", write_as="jsonl"
     )
     lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert lines[0]["warning"] == "nothing was measured in 48 of 48 hours"
@@ -84,7 +84,7 @@ def test_a_data_set_that_was_prepared_otherwise_is_refused(folder, tmp_path, cha
 
 def test_what_it_refuses(folder, tmp_path):
     predict, data = session("predict", folder), folder / "dataset.npz"
-    for options in ({"format": "xml"}, {"split": "future"}):
+    for options in ({"write_as": "xml"}, {"split": "future"}):
         with pytest.raises(UsageError):
             room.predict(predict, folder / "lstm", data, **options)
     with pytest.raises(InputError, match="no model"):

@@ -54,7 +54,7 @@ def _time(text: str) -> datetime:
 def test_the_sample_is_what_the_command_in_its_readme_makes(sample_data, tmp_path):
     readme = (sample_data / "README.md").read_text()
     command = re.search(r"mortcond synth (.*) -o", readme).group(1)
-    assert command == "--stays 1600 --events-per-stay 95 --hours 49 --format csv.gz --seed 0"
+    assert command == "--stays 1600 --events-per-stay 95 --hours 49 --write-as csv.gz --seed 0"
     assert "No patient is in these tables" in readme
     write(tmp_path, SAMPLE)
     for name in COLUMNS:
@@ -276,7 +276,7 @@ def _call(arguments: list[str]) -> int:
     return stop.value.code
 
 
-@pytest.mark.parametrize("wrong", [{"stays": 0}, {"format": "xlsx"}, {"hours": 0}, {"events_per_stay": -1}])
+@pytest.mark.parametrize("wrong", [{"stays": 0}, {"write_as": "xlsx"}, {"hours": 0}, {"events_per_stay": -1}])
 def test_wrong_options_are_named(wrong, tmp_path):
     with pytest.raises(UsageError, match=r"stays|xlsx|hours|events"):
         synth(Session("synth", console=Console(quiet=True)), **{"stays": 5, "out": tmp_path / "x"} | wrong)

@@ -45,8 +45,8 @@ def predict(
     data: Path,
     *,
     split: str = "test",
-    format: str = "csv",
-    records: str | None = None,
+    write_as: str = "csv",
+    format: str | None = None,
     threads: int | None = None,
     out: Path | None = None,
 ) -> dict[str, Any]:
@@ -60,9 +60,9 @@ def predict(
         A `dataset.npz`, or raw records of any form that `preprocess` reads.
     split
         Of a data set: train, val, test or all.
-    format
+    write_as
         csv or jsonl: a row, or a JSON object, a stay.
-    records
+    format
         The form of raw records; None: told by what they hold.
     threads
         Calls of the interpreter side by side; None: as many as there are processors, at most MOST_THREADS.
@@ -73,15 +73,15 @@ def predict(
     -------
     path, model, stays, warnings (how many stays have one), and `predictions` where they go nowhere else.
     """
-    if format not in FORMATS:
-        raise UsageError(f"There is no output format {format!r}.", f"Choose of {', '.join(FORMATS)}.")
+    if write_as not in FORMATS:
+        raise UsageError(f"There is no output form {write_as!r}.", f"Choose of {', '.join(FORMATS)}.")
     if split not in (*SPLITS, "all"):
         raise UsageError(f"There is no split {split!r}.", f"Choose of {', '.join((*SPLITS, 'all'))}.")
     if out is not None:
         refuse_existing(out, session.overwrite)
     predictor = Predictor(_model_path(session, model), threads or min(os.cpu_count() or 1, MOST_THREADS))
     kept: list[dict[str, Any]] = []
-    with _source(session, data, predictor, split, records) as source, _sink(session, out, format, kept) as write:
+    with _source(session, data, predictor, split, format) as source, _sink(session, out, write_as, kept) as write:
         result = _predict(session, predictor, source, write)
     result |= {"path": str(out) if out else None, "model": str(predictor.path)}
     return result | ({"predictions": kept} if session.console.json and out is None else {})
@@ -128,7 +128,7 @@ def _warning(hours: np.ndarray) -> str:
 
 
 @contextmanager
-def _source(session: Session, data: Path, predictor: Predictor, split: str, records: str | None) -> Iterator[Source]:
+def _source(session: Session, data: Path, predictor: Predictor, split: str, format: str | None) -> Iterator[Source]:
     if not data.exists():
         raise InputError(f"There is no {data}.", "Name a data set (.npz), or a folder or file of records.")
     if data.suffix == ".npz":
@@ -138,7 +138,7 @@ def _source(session: Session, data: Path, predictor: Predictor, split: str, reco
             _check_inputs(session, predictor, data, header)
             yield Source(header.feature_names, stays_room.batches(file, splits, BATCH_STAYS), header.stays)
     else:
-        yield _raw(session, data, predictor, records)
+        yield _raw(session, data, predictor, format)
 
 
 def _check_inputs(session: Session, predictor: Predictor, data: Path, header: stays_room.Header) -> None:
@@ -158,7 +158,7 @@ def _check_inputs(session: Session, predictor: Predictor, data: Path, header: st
             raise InputError(f"{data} is scaled in another way than {predictor.path} was trained on ({name}).", remedy)
 
 
-def _raw(session: Session, data: Path, predictor: Predictor, records: str | None) -> Source:
+def _raw(session: Session, data: Path, predictor: Predictor, format: str | None) -> Source:
     inputs = (predictor.metadata or {}).get("inputs")
     if not inputs:
         raise InputError(
@@ -169,7 +169,7 @@ def _raw(session: Session, data: Path, predictor: Predictor, records: str | None
     from mortcond.dataset import batches as raw_batches
 
     spec = InputSpec.from_dict(inputs)
-    found = raw_batches(data, spec, session, format=records, batch_stays=BATCH_STAYS)
+    found = raw_batches(data, spec, session, format=format, batch_stays=BATCH_STAYS)
     return Source(spec.feature_names, (Stays(batch.stay_id, batch.X) for batch in found), None)
 
 
@@ -177,7 +177,7 @@ def _raw(session: Session, data: Path, predictor: Predictor, records: str | None
 
 
 @contextmanager
-def _sink(session: Session, out: Path | None, format: str, kept: list[dict[str, Any]]) -> Iterator[Any]:
+def _sink(session: Session, out: Path | None, write_as: str, kept: list[dict[str, Any]]) -> Iterator[Any]:
     if out is None and session.console.json:
         yield kept.extend
         return
@@ -185,7 +185,7 @@ def _sink(session: Session, out: Path | None, format: str, kept: list[dict[str, 
         atomic_file(out) if out else nullcontext() as partial,
         partial.open("w", newline="", encoding="utf-8") if partial else nullcontext(sys.stdout) as file,
     ):
-        yield _csv_writer(file) if format == "csv" else _lines_writer(file)
+        yield _csv_writer(file) if write_as == "csv" else _lines_writer(file)
 
 
 def _csv_writer(file: TextIO):

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mortcond import dataset as datasets
-from mortcond.core.artifacts import atomic_file, refuse_existing, sha256
+from mortcond.commands.children import parents_dataset
+from mortcond.core.artifacts import atomic_file, refuse_existing
 from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
-from mortcond.core.workspace import choose_model, dataset_path
+from mortcond.core.workspace import choose_model
 from mortcond.dataset import Dataset
 from mortcond.deploy import metadata
 from mortcond.deploy.check import compare
@@ -70,21 +71,9 @@ def quantize(
     path, manifest = choose_model(session, model, lambda found: found.kind == "model", WHAT)
     target = out or session.workspace / f"{path.name}-{mode}.tflite"
     refuse_existing(target, session.overwrite)
-    source = _own_dataset(session, path, manifest, dataset)
+    source = parents_dataset(session, path, manifest, dataset)
     data = datasets.load(source, splits=("val",))  # nothing is calibrated: the training stays are not needed
     return _write(session, target, path, manifest, source, data, mode, tolerance)
-
-
-def _own_dataset(session: Session, path: Path, manifest: Manifest, dataset: Path | None) -> Path:
-    recorded = manifest.inputs.get("dataset", {})
-    own = Path(recorded.get("path", ""))
-    source = own if dataset is None and own.is_file() else dataset_path(session, dataset)
-    if recorded.get("sha256") != sha256(source):
-        raise InputError(
-            f"{path} was trained on other data than {source}.",
-            "Name the data set it was trained on with --dataset, or train the model again.",
-        )
-    return source
 
 
 def _write(

@@ -22,7 +22,7 @@ def synth(
     session: Session,
     stays: int = 1000,
     *,
-    format: str = "csv",
+    write_as: str = "csv",
     events_per_stay: int = 400,
     hours: int = WHOLE_STAY,
     out: Path | None = None,
@@ -33,7 +33,7 @@ def synth(
     ----------
     stays
         ICU stays, at least 1; about half of them qualify for the task (adults, one stay, 48 hours or more).
-    format
+    write_as
         csv, csv.gz or parquet.
     events_per_stay
         Rows of CHARTEVENTS a stay, about; 5,400 is what MIMIC-III has.
@@ -46,10 +46,10 @@ def synth(
     -------
     path, stays, patients, admissions, deaths, rows by table, bytes, seconds and rows_per_second.
     """
-    _check(stays, format, events_per_stay, hours, session.seed)
+    _check(stays, write_as, events_per_stay, hours, session.seed)
     target = out or session.workspace / "hospital"
     refuse_existing(target, session.overwrite)
-    hospital = Hospital(stays, session.seed, events_per_stay, hours, format)
+    hospital = Hospital(stays, session.seed, events_per_stay, hours, write_as)
     with (
         atomic_directory(target) as partial,
         session.console.progress(f"Writing {target}", total=stays, unit="stays") as bar,
@@ -62,9 +62,9 @@ def synth(
     return {"path": str(target)} | made | {"bytes": size_bytes(target)} | speed
 
 
-def _check(stays: int, format: str, events_per_stay: int, hours: int, seed: int) -> None:
-    if format not in FORMATS:
-        raise UsageError(f"There is no format {format!r}.", f"Name one of {', '.join(FORMATS)}.")
+def _check(stays: int, write_as: str, events_per_stay: int, hours: int, seed: int) -> None:
+    if write_as not in FORMATS:
+        raise UsageError(f"There is no form {write_as!r}.", f"Name one of {', '.join(FORMATS)}.")
     for name, value in (("stays", stays), ("events-per-stay", events_per_stay), ("hours", hours)):
         if value < 1:
             raise UsageError(f"--{name} is {value}.", f"Give --{name} a whole number of at least 1.")
@@ -85,7 +85,7 @@ reached on them says nothing about any patient.
 
 Made by
 
-    mortcond synth {options} --format {hospital.form} --seed {hospital.seed} -o DIRECTORY
+    mortcond synth {options} --write-as {hospital.form} --seed {hospital.seed} -o DIRECTORY
 
 which writes the same tables again, byte for byte once unpacked. Faults of real records are in on purpose: missing ids,
 rows twice, rows outside the stay or under another one, mixed units, texts in the place of numbers, slips of the decimal

@@ -58,7 +58,7 @@ def make_hospital(folder: Path, millions: float, form: str) -> Path:
     stays = max(1, round(millions * 1e6 / CHART_ROWS_A_STAY))
     hospital = folder / f"{form}-{millions:g}M"
     if not hospital.exists():
-        options = ["--stays", str(stays), "--events-per-stay", str(CHART_ROWS_A_STAY), "--format", form]
+        options = ["--stays", str(stays), "--events-per-stay", str(CHART_ROWS_A_STAY), "--write-as", form]
         subprocess.run([*MORTCOND, "synth", "-q", *options, "-o", str(hospital)], check=True, stdout=subprocess.DEVNULL)
     return hospital
 
