@@ -76,6 +76,8 @@ def _name_points(axes: Any, heights: dict[str, float], places: dict[str, float])
         taken.append((*span, level))
         style = {"textcoords": "offset points", "ha": "right" if left else "left", "va": "center", "zorder": 4}
         style["bbox"] = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.4, "alpha": 0.8}
+        if level != y:  # a thin line leads from a name that was moved to its point
+            style["arrowprops"] = {"arrowstyle": "-", "lw": 0.6, "color": INK, "alpha": 0.6, "shrinkA": 0, "shrinkB": 4}
         axes.annotate(name, (places[name], heights[name]), (-7 if left else 7, level - y), size=NAME_SIZE, **style)
 
 
