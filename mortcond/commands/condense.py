@@ -196,8 +196,9 @@ class Hunt:
             return
         network, facts = self.workshop.trained(recipe)
         modes = tuple(record["mode"] for record in own)
-        files = self.workshop.time(self.workshop.files(recipe, network, self.workshop.folder / "files", modes))
-        for record in self._those_fast_enough(files):  # the very file may differ by a few bytes from the empty one
+        known = self.workshop.parent.data.train.X
+        files = self.workshop.files(recipe, network, self.workshop.folder / "files", modes, known)
+        for record in self._those_fast_enough(self.workshop.time(files)):  # the very file may differ by a few bytes from the empty one
             risk = Predictor(Path(record["path"])).predict(self.judge.split.X)
             told = {"training_seconds": facts["training_seconds"], "recipe": recipe.to_dict()}
             self.tried.append(record | told | self.judge.compare(risk))

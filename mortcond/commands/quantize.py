@@ -13,7 +13,7 @@ from mortcond.commands.children import parents_dataset
 from mortcond.core.artifacts import atomic_file, refuse_existing
 from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.libraries import require
-from mortcond.core.manifest import Manifest
+from mortcond.core.manifest import Manifest, rounded
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.dataset import Dataset
@@ -21,7 +21,7 @@ from mortcond.deploy import metadata
 from mortcond.deploy.check import compare
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.tflite import build
-from mortcond.deploy.weights import MODES
+from mortcond.deploy.weights import EIGHT_BITS, MODES
 
 TOLERANCE = {"float32": 1e-5, "float16": 0.01, "dynamic": 0.1, "int8": 0.1}  # of any stay's probability, by mode
 MEAN_SHARE = 0.1  # of that, what the mean change may be
@@ -45,7 +45,8 @@ def quantize(
     model
         A model directory; None: the newest of the workspace.
     mode
-        float32, float16, dynamic (int8 weights, multiplied in 8 bits) or int8 (int8 weights, float products).
+        float32, float16, dynamic (int8 weights, multiplied in 8 bits) or int8 (int8 weights, float products). Weights
+        of 8 bits are rounded by what they give on the training stays.
     tolerance
         The largest difference of a probability to the parent's, on the validation stays; None: by mode, see TOLERANCE.
         The mean difference may be a tenth of it, and the AUROC may fall by AUROC_LOSS.
@@ -72,7 +73,7 @@ def quantize(
     target = out or session.workspace / f"{path.name}-{mode}.tflite"
     refuse_existing(target, session.overwrite)
     source = parents_dataset(session, path, manifest, dataset)
-    data = datasets.load(source, splits=("val",))  # nothing is calibrated: the training stays are not needed
+    data = datasets.load(source, splits=("train", "val") if mode in EIGHT_BITS else ("val",))
     return _write(session, target, path, manifest, source, data, mode, tolerance)
 
 
@@ -91,7 +92,7 @@ def _write(
     with session.console.progress(f"Quantising {path.name} ({mode})", total=3) as bar:
         network = load(path)
         bar.advance(note="written")
-        converted = build(network, mode)
+        converted = build(network, mode, data.train.X if mode in EIGHT_BITS else None)
         allowed = TOLERANCE[mode] if tolerance is None else tolerance
         facts = _metadata(path, data) | {"parameters": network.parameters, "tensors": converted.tensors}
         with atomic_file(target) as partial:
@@ -144,7 +145,7 @@ def _manifest(
         parent={"name": parent.name, "kind": parent.kind, **model},
         lineage=[*parent.lineage, parent.as_ancestor()],
         metrics=parent.metrics,
-        extra={"check": check},
+        extra={"check": rounded(check)},
     )
 
 

@@ -118,22 +118,30 @@ class Workshop:
         return hashlib.sha256(json.dumps([*facts, self.session.seed], sort_keys=True).encode()).hexdigest()
 
     def files(
-        self, recipe: Recipe, network: Network, folder: Path, modes: tuple[str, ...] = search.MODES
+        self,
+        recipe: Recipe,
+        network: Network,
+        folder: Path,
+        modes: tuple[str, ...] = search.MODES,
+        stays: np.ndarray | None = None,
     ) -> list[Record]:
-        """Write a network in each mode; return for each its name, path and size."""
+        """Write a network in each mode; return for each its name, path and size.
+
+        `stays` are those that 8-bit weights are rounded by; None where only the sizes are of interest.
+        """
         records = []
         for mode in modes:
             name = f"{recipe.name}-{mode}"
             path = folder / f"{name}.tflite"
-            content = self._content(recipe, network, name, mode)
+            content = self._content(recipe, network, name, mode, stays)
             with atomic_file(path) as partial:
                 partial.write_bytes(content)
             record = {"name": name, "network": recipe.name, "arch": network.arch, "mode": mode, "path": str(path)}
             records.append(record | {"parameters": network.parameters, "bytes": len(content)})
         return records
 
-    def _content(self, recipe: Recipe, network: Network, name: str, mode: str) -> bytes:
-        converted = build(network, mode)
+    def _content(self, recipe: Recipe, network: Network, name: str, mode: str, stays: np.ndarray | None) -> bytes:
+        converted = build(network, mode, stays)
         baseline = self.parent.manifest
         facts = {"arch": network.arch, "parameters": network.parameters, "quantization": mode}
         facts |= {"parent": {"name": baseline.name, "kind": "model", "path": str(self.parent.path)}}

@@ -16,6 +16,7 @@ from mortcond.core.artifacts import MANIFEST, sha256
 from mortcond.core.errors import InputError
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "duckdb", "ai-edge-litert")
+OF_THE_CALL = ("config", "json", "overwrite", "quiet", "verbose")  # options that change nothing in an artifact
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Manifest:
             raise InputError(f"The manifest is incomplete ({error}).", "Make the artifact again.") from None
 
     def as_ancestor(self, digest: str | None = None) -> dict[str, Any]:
-        """Return the short record that a child's `lineage` keeps of this artifact."""
-        options = {name: entry["value"] for name, entry in self.options.items()}
+        """Return the short record that a child's `lineage` keeps of this artifact, without what made no difference."""
+        options = {name: entry["value"] for name, entry in self.options.items() if name not in OF_THE_CALL}
         record = {"kind": self.kind, "name": self.name, "command": self.command, "seed": self.seed}
         return record | {"options": options, "sha256": digest or self.sha256, "parameters": self.parameters}
 
@@ -85,6 +86,15 @@ def read_manifest(directory: Path) -> Manifest:
     if not isinstance(record, dict):
         raise InputError(f"{path} is no JSON object.", "Make the model again.")
     return Manifest.from_dict(record)
+
+
+def rounded(value: Any) -> Any:
+    """Return a number, or a dict or list of numbers, with 6 significant digits: more than any measurement is worth."""
+    if isinstance(value, dict):
+        return {name: rounded(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(entry) for entry in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def library_versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mortcond.core.console import Console
-from mortcond.core.manifest import Manifest, library_versions, platform_record
+from mortcond.core.manifest import Manifest, library_versions, platform_record, rounded
 
 
 @dataclass(frozen=True)
@@ -33,4 +33,5 @@ class Session:
         known = {"command": self.command, "options": self.options, "seed": self.seed}
         known |= {"versions": library_versions(), "platform": platform_record()}
         known["wall_seconds"] = round(time.monotonic() - self.started, 3)
+        known["metrics"] = rounded(facts.pop("metrics", {}))
         return Manifest(kind=kind, name=name, inputs=inputs, **(known | facts))

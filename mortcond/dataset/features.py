@@ -131,6 +131,14 @@ class Moments:
 
 
 def scaling(moments: Moments, variables: Variables, derive: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and std of the columns that are scaled, 0 and 1 for categories and masks."""
+    """Return mean and std of the columns that are scaled, 0 and 1 for categories and masks.
+
+    They have 7 significant digits, no fewer than float32: so many a model's file carries along.
+    """
     wanted = np.array([column.scaled for column in variables.columns(derive)])
-    return np.where(wanted, moments.mean, 0.0), np.where(wanted, moments.std, 1.0)
+    mean, std = np.where(wanted, moments.mean, 0.0), np.where(wanted, moments.std, 1.0)
+    return np.array([significant(value) for value in mean]), np.array([significant(value) for value in std])
+
+
+def significant(value: float) -> float:
+    return float(f"{value:.7g}")

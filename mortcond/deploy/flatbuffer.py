@@ -30,10 +30,19 @@ class Table:
     data: bytes
     position: int
 
+    @property
+    def vtable(self) -> int:
+        return self.position - self._unpack("<i", self.position)
+
+    @property
+    def first_byte(self) -> int:
+        """Where the table or its vtable begins, whichever comes first."""
+        return min(self.position, self.vtable)
+
     @cached_property
     def fields(self) -> tuple[int, ...]:
         """The places of the fields, relative to the table; 0 where a field is absent."""
-        vtable = self.position - self._unpack("<i", self.position)
+        vtable = self.vtable
         size = self._unpack("<H", vtable)
         if size < 4 or size % 2:
             raise Malformed("a table without fields")

@@ -169,14 +169,16 @@ class Writer:
 
     def model(self, graph: Graph) -> bytes:
         main = graph.subgraphs[0]
-        # Weights first: a flatbuffer grows towards its front, so the graph comes before them in the file.
-        buffers = self._tables([self._buffer(data) for data in graph.buffers])
+        # A flatbuffer grows towards its front. The weights come first, so they end up at the end; the list of buffers
+        # and the root last, so that `metadata.attach` can put others in their place.
+        buffers = [self._buffer(data) for data in graph.buffers]
         subgraphs = self._tables([self._subgraph(graph, index) for index in range(len(graph.subgraphs))])
         codes = self._tables([self._code(*code) for code in graph.codes])
         key, inputs, outputs = graph.signature
         signature = self._signature(key, zip(inputs, main.inputs, strict=True), zip(outputs, main.outputs, strict=True))
         signatures = self._tables([signature])
-        fields = (("Version", VERSION), ("OperatorCodes", codes), ("Subgraphs", subgraphs), ("Buffers", buffers))
+        fields = (("Version", VERSION), ("OperatorCodes", codes), ("Subgraphs", subgraphs))
+        fields = (*fields, ("Buffers", self._tables(buffers)))
         root = self._table("Model", *fields, ("SignatureDefs", signatures))
         self.builder.Finish(root, b"TFL3")
         return bytes(self.builder.Output())
@@ -189,9 +191,10 @@ class Writer:
         )
 
     def _code(self, code: int, version: int) -> int:
-        deprecated = min(code, schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES)
-        fields = [("DeprecatedBuiltinCode", deprecated), ("BuiltinCode", code)]
-        return self._table("OperatorCode", *fields, ("Version", version))
+        """The code is the larger of two fields; one byte is enough for those that fit."""
+        greater = schema.BuiltinOperator.PLACEHOLDER_FOR_GREATER_OP_CODES
+        fields = [("DeprecatedBuiltinCode", min(code, greater)), ("Version", version)]
+        return self._table("OperatorCode", *fields, *([("BuiltinCode", code)] if code >= greater else []))
 
     def _subgraph(self, graph: Graph, index: int) -> int:
         subgraph = graph.subgraphs[index]

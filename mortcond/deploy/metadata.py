@@ -59,12 +59,16 @@ def attach(data: bytes, record: dict[str, Any]) -> bytes:
     The model itself stays byte for byte as it was: a new root, which knows of one buffer more, is put before it.
     """
     record = json.loads(json.dumps(record, default=_plain, allow_nan=False))
-    text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    payload = bytes(DIGEST_BYTES) + compress(text.encode("utf-8"))
+    payload = bytes(DIGEST_BYTES) + compress(as_text(record).encode("utf-8"))
     file = bytearray(_with_buffer(data, payload))
     start = file.index(payload)
     file[start : start + DIGEST_BYTES] = hashlib.sha256(file).digest()
     return bytes(file)
+
+
+def as_text(record: dict[str, Any]) -> str:
+    """Return the JSON that is compressed."""
+    return json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def read(path: Path) -> dict[str, Any] | None:
@@ -137,12 +141,13 @@ def _plain(value: Any) -> Any:
 
 
 def _with_buffer(data: bytes, payload: bytes) -> bytes:
-    """Put a new root before a model: the old one's parts, and one buffer more, named NAME in the metadata."""
+    """Put a new root in the place of a model's: the old one's parts, and one buffer more, named NAME in the metadata."""
     data += bytes(-len(data) % 16)  # the buffers' alignment counts from the end
     model = root(data)
     builder = flatbuffers.Builder(len(data) + len(payload) + 1024)
-    builder.head -= len(data)
-    builder.Bytes[builder.head :] = data
+    parts = data[_first_part(model) :]
+    builder.head -= len(parts)
+    builder.Bytes[builder.head :] = parts
     builder.minalign = 16
 
     def place(table: Table) -> int:
@@ -170,6 +175,17 @@ def _with_buffer(data: bytes, payload: bytes) -> bytes:
         builder.PrependUOffsetTRelativeSlot(field, offset, 0)
     builder.Finish(builder.EndObject(), b"TFL3")
     return bytes(builder.Output())
+
+
+def _first_part(model: Table) -> int:
+    """Return where the parts begin that a new root still refers to.
+
+    Offsets lead forward, and `graph.Writer` writes the list of buffers and the root last, so at the front: they go.
+    """
+    replaced = (MODEL["buffers"], MODEL["metadata"], MODEL["description"])
+    kept = [field for field, place in enumerate(model.fields) if field and place and field not in replaced]
+    tables = [*model.tables(MODEL["buffers"]), *model.tables(MODEL["metadata"])]
+    return min([model.target(field) for field in kept] + [table.first_byte for table in tables])
 
 
 def _bytes(builder: flatbuffers.Builder, data: bytes) -> int:

@@ -6,10 +6,11 @@ from ai_edge_litert import schema_py_generated as schema
 from mortcond.deploy.graph import Subgraph
 
 
-def linear(graph: Subgraph, x: int, weights: int, bias: int | None = None, relu: bool = False) -> int:
-    """x @ weights.T + bias over the last axis; leading axes are kept."""
-    activation = schema.ActivationFunctionType.RELU if relu else schema.ActivationFunctionType.NONE
-    options = schema.FullyConnectedOptionsT(fusedActivationFunction=activation, keepNumDims=True)
+def linear(
+    graph: Subgraph, x: int, weights: int, bias: int | None = None, relu: bool = False, each_hour: bool = False
+) -> int:
+    """x @ weights.T + bias: (stays, outputs), or over the last axis of each hour, (stays, hours, outputs)."""
+    options = schema.FullyConnectedOptionsT(fusedActivationFunction=_activation(relu), keepNumDims=each_hour)
     return graph.add("FULLY_CONNECTED", [x, weights, -1 if bias is None else bias], version=5, options=options)
 
 
@@ -17,8 +18,9 @@ def add(graph: Subgraph, a: int, b: int, dtype: str = "float32") -> int:
     return graph.add("ADD", [a, b], dtype)
 
 
-def subtract(graph: Subgraph, a: int, b: int) -> int:
-    return graph.add("SUB", [a, b])
+def subtract(graph: Subgraph, a: int, b: int, relu: bool = False) -> int:
+    options = schema.SubOptionsT(fusedActivationFunction=_activation(relu)) if relu else None
+    return graph.add("SUB", [a, b], options=options)
 
 
 def multiply(graph: Subgraph, a: int, b: int) -> int:
@@ -40,12 +42,12 @@ def concatenate(graph: Subgraph, parts: list[int], axis: int) -> int:
     return graph.add("CONCATENATION", parts, options=schema.ConcatenationOptionsT(axis=axis))
 
 
-def gather(graph: Subgraph, x: int, index: int, axis: int, batch_dims: int = 0) -> int:
-    return graph.add("GATHER", [x, index], options=schema.GatherOptionsT(axis=axis, batchDims=batch_dims))
+def gather(graph: Subgraph, x: int, index: int, axis: int, batch_dims: int = 0, dtype: str = "float32") -> int:
+    return graph.add("GATHER", [x, index], dtype, options=schema.GatherOptionsT(axis=axis, batchDims=batch_dims))
 
 
-def reshape(graph: Subgraph, x: int, *shape: int) -> int:
-    return graph.add("RESHAPE", [x, graph.integers(*shape)])
+def reshape(graph: Subgraph, x: int, *shape: int, dtype: str = "float32") -> int:
+    return graph.add("RESHAPE", [x, graph.integers(*shape)], dtype)
 
 
 def pad(graph: Subgraph, x: int, ends: list[tuple[int, int]]) -> int:
@@ -56,3 +58,7 @@ def pad(graph: Subgraph, x: int, ends: list[tuple[int, int]]) -> int:
 def reduce(graph: Subgraph, operation: str, x: int, axis: int, keep: bool = False) -> int:
     """SUM, MEAN, REDUCE_MAX ... along one axis."""
     return graph.add(operation, [x, graph.integers(axis)], options=schema.ReducerOptionsT(keepDims=keep))
+
+
+def _activation(relu: bool) -> int:
+    return schema.ActivationFunctionType.RELU if relu else schema.ActivationFunctionType.NONE

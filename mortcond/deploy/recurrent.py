@@ -9,16 +9,26 @@ What makes it small and fast, each measured (tests/benchmarks/inference_speed.py
   front, in a sort before the loop; there the cell gate is multiplied by 0, so that the cell state keeps its initial 0,
   and h = o tanh(0) = 0 follows by itself. The hours that count keep their order, so the result is the same.
 - Two LSTM layers run as one: see `wavefront`.
-- tanh(x) = 2 sigmoid(2 x) - 1, so that one call serves all four gates.
 """
 
 import numpy as np
 
 from mortcond.deploy import ops, wavefront
-from mortcond.deploy.cells import GATE_ORDER, cell, flat, gate_major, loop, next_step, skipped_first, zeros
+from mortcond.deploy.cells import (
+    GATE_ORDER,
+    activated,
+    flat,
+    gate_major,
+    hours_that_count,
+    loop,
+    new_state,
+    next_step,
+    skipped_first,
+    zeros,
+)
 from mortcond.deploy.graph import Graph, Subgraph
 from mortcond.deploy.weights import Weights
-from mortcond.models.network import GATES, HiddenLSTMLayer, LSTMLayer, Network
+from mortcond.models.network import GATES, Gate, HiddenLSTMLayer, LSTMLayer, Network
 
 
 def build(network: Network, weights: Weights) -> Graph:
@@ -28,12 +38,12 @@ def build(network: Network, weights: Weights) -> Graph:
     graph = Graph()
     main, condition, body = graph.subgraph(), graph.subgraph(), graph.subgraph()
     stays = main.input("float32", (-1, network.hours, network.features))
-    counts, order = skipped_first(main, stays, network.hours)
+    counts = hours_that_count(main, stays)
+    order = skipped_first(main, counts, network.hours)
     counts = ops.gather(main, counts, order, 1, batch_dims=1)
     product = ops.gather(main, _product(main, network.recurrent[0], stays, weights), order, 1, batch_dims=1)
     states = [zeros(main, counts, layer.units) for layer in network.recurrent for _ in ("h", "c")]
-    twice_counts = ops.multiply(main, counts, main.constant(np.array(2, np.float32)))
-    read = [product, ops.reshape(main, twice_counts, -1, network.hours, 1)]
+    read = [product, ops.reshape(main, counts, -1, network.hours, 1)]
     state = loop(main, condition, body, network.hours, read, states)
     _step(body, network, weights)
     main.outputs = [weights.dense(main, network, [layer.kernel for layer in network.dense], state)]
@@ -43,8 +53,8 @@ def build(network: Network, weights: Weights) -> Graph:
 
 def _product(main: Subgraph, layer: LSTMLayer | HiddenLSTMLayer, stays: int, weights: Weights) -> int:
     if isinstance(layer, LSTMLayer):
-        return weights.linear(main, stays, "recurrent.0.input", flat(gate_major(layer.kernel)), by_row=True)
-    return weights.linear(main, stays, "recurrent.0.hidden.x", _first_hidden(layer, from_x=True), by_row=True)
+        return weights.of_each_hour(main, stays, "recurrent.0.input", flat(gate_major(layer.kernel)))
+    return weights.of_each_hour(main, stays, "recurrent.0.hidden.x", _first_hidden(layer, from_x=True))
 
 
 def _step(body: Subgraph, network: Network, weights: Weights) -> None:
@@ -55,23 +65,24 @@ def _step(body: Subgraph, network: Network, weights: Weights) -> None:
     for index, layer in enumerate(network.recurrent):
         h, c = states[2 * index : 2 * index + 2]
         gates = _lstm_gates if isinstance(layer, LSTMLayer) else _hidden_gates
-        z = gates(body, index, layer, x, h, weights)
-        new_states += cell(body, z, c, count)
+        i, f, o, g = gates(body, index, layer, x, h, weights)
+        new_states += new_state(body, i, f, o, ops.multiply(body, g, count), c)
         x = new_states[-2]
     body.outputs = [next_step(body, step), projected, counts, *new_states]
 
 
-def _lstm_gates(body: Subgraph, index: int, layer: LSTMLayer, x: int, h: int, weights: Weights) -> int:
-    """Return the sums of an LSTM layer's gates; x is its input, for the first layer already multiplied."""
+def _lstm_gates(body: Subgraph, index: int, layer: LSTMLayer, x: int, h: int, weights: Weights) -> list[int]:
+    """Return an LSTM layer's gates in GATE_ORDER; x is its input, for the first layer already multiplied."""
     name, bias = f"recurrent.{index}", gate_major(layer.bias).reshape(-1)
     if index == 0:
-        return ops.add(body, weights.linear(body, h, name, flat(gate_major(layer.recurrent_kernel)), bias), x)
+        product = weights.linear(body, h, name, flat(gate_major(layer.recurrent_kernel)), bias)
+        return activated(body, ops.add(body, product, x), 1)
     kernel = flat(gate_major(np.concatenate([layer.kernel, layer.recurrent_kernel])))
-    return weights.linear(body, ops.concatenate(body, [x, h], 1), name, kernel, bias)
+    return activated(body, weights.linear(body, ops.concatenate(body, [x, h], 1), name, kernel, bias), 1)
 
 
-def _hidden_gates(body: Subgraph, index: int, layer: HiddenLSTMLayer, x: int, h: int, weights: Weights) -> int:
-    """Return the sums of a hidden-layer LSTM's gates; x is its input, for the first layer already multiplied."""
+def _hidden_gates(body: Subgraph, index: int, layer: HiddenLSTMLayer, x: int, h: int, weights: Weights) -> list[int]:
+    """Return a hidden-layer LSTM's gates in GATE_ORDER; x is its input, for the first layer already multiplied."""
     name = f"recurrent.{index}"
     if index == 0:
         from_h = weights.linear(body, h, f"{name}.hidden.h", _first_hidden(layer, from_x=False))
@@ -81,22 +92,18 @@ def _hidden_gates(body: Subgraph, index: int, layer: HiddenLSTMLayer, x: int, h:
         sums = weights.linear(body, ops.concatenate(body, [x, h], 1), f"{name}.hidden", kernel, relu=True)
     gates = [(GATES[gate], layer.gates[gate]) for gate in GATE_ORDER]
     hidden = ops.split(body, sums, [gate.hidden[0].shape[1] for _, gate in gates], 1)
-    return ops.concatenate(
-        body,
-        [
-            _gate(body, f"{name}.{gate_name}", gate, value, weights)
-            for (gate_name, gate), value in zip(gates, hidden, strict=True)
-        ],
-        1,
-    )
+    return [
+        _gate(body, f"{name}.{gate_name}", gate, value, weights)
+        for (gate_name, gate), value in zip(gates, hidden, strict=True)
+    ]
 
 
-def _gate(body: Subgraph, name: str, gate, value: int, weights: Weights) -> int:
-    """Return one gate's sums from its first hidden layer's values; those of the cell gate doubled."""
+def _gate(body: Subgraph, name: str, gate: Gate, value: int, weights: Weights) -> int:
+    """Return one gate from its first hidden layer's values."""
     for depth, matrix in enumerate(gate.hidden[1:], 1):
         value = weights.linear(body, value, f"{name}.hidden.{depth}", matrix, relu=True)
-    factor = np.float32(2 if ".cell" in name else 1)
-    return weights.linear(body, value, f"{name}.output", factor * gate.output, factor * gate.bias)
+    sums = weights.linear(body, value, f"{name}.output", gate.output, gate.bias)
+    return body.add("TANH" if name.endswith(".cell") else "LOGISTIC", [sums])
 
 
 # The weights as the graph wants them.

@@ -10,6 +10,8 @@ from mortcond.deploy.graph import Graph, Subgraph
 from mortcond.deploy.weights import Weights
 from mortcond.models.network import Network
 
+LITTLE = 1e-20  # less than half a step of float32 at 1, and far from the least number
+
 
 def build(network: Network, weights: Weights) -> Graph:
     """Return the graph from `stays` (stays, hours, features) to `risk` (stays, 1)."""
@@ -23,20 +25,21 @@ def build(network: Network, weights: Weights) -> Graph:
 
 
 def _mean(graph: Subgraph, stays: int, network: Network) -> int:
-    """The mean of each feature over the hours in which its variable was measured, over all where there are none."""
-    mean = ops.reduce(graph, "MEAN", stays, 1)
-    columns = np.array(network.mask_columns, np.int32)
-    if not np.any(columns >= 0):
-        return mean
+    """The mean of each feature over the hours in which its variable was measured, over all where there are none.
+
+    As a weighted mean: an hour weighs as its mask says, and a little more, which counts where no hour was measured and
+    is lost in the rounding where one was. A feature without a mask is weighted by a column of zeros.
+    """
+    columns = np.array(network.mask_columns, np.int32) + 1
+    if not columns.any():
+        return ops.reduce(graph, "MEAN", stays, 1)
     small = columns.max() <= np.iinfo(np.int8).max  # an index of one byte a feature, widened in the graph
-    own = graph.constant(np.maximum(columns, 0).astype(np.int8 if small else np.int32))
+    own = graph.constant(columns.astype(np.int8 if small else np.int32))
     own = graph.add("CAST", [own], "int32") if small else own
-    mask = ops.gather(graph, stays, own, 2)  # for features without a mask any column: it is not used
-    hours = ops.reduce(graph, "SUM", mask, 1)
-    total = ops.reduce(graph, "SUM", ops.multiply(graph, stays, mask), 1)
-    measured = graph.add("CAST", [hours], "bool")
-    measured = graph.add("LOGICAL_AND", [measured, graph.constant(columns >= 0)], "bool")
-    return graph.add("SELECT_V2", [measured, graph.add("DIV", [total, hours]), mean])
+    mask = ops.gather(graph, ops.pad(graph, stays, [(0, 0), (0, 0), (1, 0)]), own, 2)
+    weights = ops.add(graph, mask, graph.constant(np.array(LITTLE, np.float32)))
+    total = ops.reduce(graph, "SUM", ops.multiply(graph, stays, weights), 1)
+    return graph.add("DIV", [total, ops.reduce(graph, "SUM", weights, 1)])
 
 
 def _full(graph: Subgraph, stays: int, hours: int) -> int:

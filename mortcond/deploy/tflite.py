@@ -7,12 +7,13 @@ only; no state; any number of stays at a time.
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mortcond.deploy import recurrent, summary
 from mortcond.deploy.equalise import equalise
-from mortcond.deploy.weights import Weights
+from mortcond.deploy.moments import second_moments
+from mortcond.deploy.weights import EIGHT_BITS, Weights
 from mortcond.models.network import Network
-
-EIGHT_BITS = ("dynamic", "int8")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Converted:
     tensors: list[dict[str, Any]]  # for each weight: name, shape, dtype, why
 
 
-def build(network: Network, mode: str = "float32") -> Converted:
+def build(network: Network, mode: str = "float32", stays: np.ndarray | None = None) -> Converted:
     """Write a network as a `.tflite` file.
 
     Parameters
@@ -33,9 +34,14 @@ def build(network: Network, mode: str = "float32") -> Converted:
     mode
         float32; float16: weights of 16 bits; dynamic: weights of 8 bits and products in 8 bits, for which each row of
         activations is rounded as it comes; int8: weights and biases of 8 bits, products in float32. No mode rounds
-        activations to a range learned before, so none needs stays to calibrate on.
+        activations to a range learned before.
+    stays
+        (stays, hours, features), scaled, of the training split: 8-bit weights are rounded so that the products with
+        these change least (see `rounding`); None: to the nearest step.
     """
     weights = Weights(mode)
-    network = equalise(network) if mode in EIGHT_BITS else network
+    if mode in EIGHT_BITS:
+        network = equalise(network)
+        weights.moments = {} if stays is None else second_moments(network, stays)
     graph = (recurrent if network.recurrent else summary).build(network, weights)
     return Converted(graph.to_bytes(), weights.table)

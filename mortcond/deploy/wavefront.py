@@ -2,7 +2,17 @@
 
 Comes in: a Network with two LSTM layers. Goes out: its LiteRT graph. Every operation of an hour is called once, not
 once a layer. The product of the states has a block of zeros, for the first layer does not see the second; it is not
-stored. STEPS hours make one turn of the loop, since a turn costs as much as three operations.
+stored. Two or three hours make one turn of the loop, since a turn costs as much as five operations.
+
+What the layers read stands in a table of rows, (stays, 2 + hours, gates * units): x's part of the first layer's sums
+for every hour, and before them two rows for what is no hour:
+
+- SHUT, far below zero for the input gate: the gate is exactly 0, and so is the cell state that begins with 0, and
+  h = o tanh(0). It stands for skipped hours, which come first (see `recurrent`), and for a layer that is not yet begun.
+- REST, zeros: what the second layer reads, whose input is the first layer's h.
+
+Which two rows a step reads, one a layer, is worked out before the loop. So nothing has to be moved into its place there
+(at 64 stays a tenth of the time), and skipped hours cost the cell nothing.
 """
 
 from dataclasses import dataclass
@@ -11,12 +21,16 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mortcond.deploy import ops
-from mortcond.deploy.cells import cell, flat, gate_major, loop, next_step, skipped_first, zeros
-from mortcond.deploy.graph import Graph, Subgraph
+from mortcond.deploy.cells import activated, flat, gate_major, hours_that_count, loop, new_state, next_step, zeros
+from mortcond.deploy.graph import Graph, Subgraph, Tensor
 from mortcond.deploy.weights import Weights
 from mortcond.models.network import LSTMLayer, Network
 
-STEPS = 2  # measured: 1 is 10 % slower for single stays, 3 is 3 % faster and 0.5 KB larger
+STEPS = 3  # hours a turn: for single stays 2 are 3 % slower, 1 is 15 %, 4 are no faster
+STEPS_INT8 = 2  # the third takes 0.5 KB, which who asks for the smallest file would rather not
+SHUT, REST, FIRST_HOUR = 0, 1, 2  # rows of the table
+JOINT = "recurrent.0 and recurrent.1"
+FAR_BELOW_ZERO = -1e4  # exp of it is 0 in float32
 
 
 @dataclass(frozen=True)
@@ -24,21 +38,17 @@ class Shape:
     """The sizes of the joint layer."""
 
     hours: int
-    first: int  # units of layer 1
-    second: int  # units of layer 2
-
-    @property
-    def units(self) -> int:
-        return self.first + self.second
+    units: int  # of the wider layer; the other one is filled up with units that are always 0
+    steps: int  # hours a turn
 
     @property
     def turns(self) -> int:
-        return -(-(self.hours + 1) // STEPS)
+        return -(-(self.hours + 1) // self.steps)
 
     @property
     def idle(self) -> int:
         """Steps before the first hour, to fill up the turns."""
-        return self.turns * STEPS - self.hours - 1
+        return self.turns * self.steps - self.hours - 1
 
 
 def fits(network: Network) -> bool:
@@ -51,63 +61,94 @@ def build(network: Network, weights: Weights) -> Graph:
     graph = Graph()
     main, condition, body = graph.subgraph(), graph.subgraph(), graph.subgraph()
     stays = main.input("float32", (-1, network.hours, network.features))
-    shape = Shape(network.hours, *(layer.units for layer in network.recurrent))
-    counts, order = skipped_first(main, stays, network.hours)
-    counts = ops.gather(main, counts, order, 1, batch_dims=1)
-    state = zeros(main, counts, shape.units)
-    kernel = flat(gate_major(network.recurrent[0].kernel))
-    product = weights.linear(main, stays, "recurrent.0.input", kernel, by_row=True)
-    read = [
-        _by_turn(main, shape, _joint_product(main, shape, ops.gather(main, product, order, 1, batch_dims=1)), 4),
-        _by_turn(main, shape, _joint_counts(main, shape, counts, weights), 1),
-    ]
-    state = loop(main, condition, body, shape.turns, read, [state, state])
-    _turn(body, network.recurrent, weights)
+    first, second = network.recurrent
+    steps = STEPS_INT8 if weights.mode == "int8" else STEPS
+    shape = Shape(network.hours, max(first.units, second.units), steps)
+    counts = hours_that_count(main, stays)
+    nothing = ops.reshape(main, zeros(main, counts, shape.units), -1, 1, 1, shape.units)
+    table = _table(main, shape, _product(main, shape, first, stays, weights), nothing)
+    state = ops.add(main, nothing, main.constant(np.zeros((2, 1), np.float32)))  # (stays, 1, layers, units)
+    state = loop(main, condition, body, shape.turns, [_rows(main, shape, counts), table], [state, state])
+    _turn(body, shape, network.recurrent, weights)
     # The dense layer sees the states of layer 2 alone: its weights for those of layer 1 are zeros.
     kernel, *others = (layer.kernel for layer in network.dense)
-    main.outputs = [weights.dense(main, network, [np.pad(kernel, [(shape.first, 0), (0, 0)]), *others], state)]
+    kernel = np.pad(kernel, [(shape.units, shape.units - second.units), (0, 0)])
+    main.outputs = [weights.dense(main, network, [kernel, *others], state)]
     graph.name(["stays"], ["risk"])
     return graph
 
 
-def _joint_product(main: Subgraph, shape: Shape, product: int) -> int:
-    """Return x's part of the gates' sums, with zeros for layer 2 and for the steps that layer 1 is idle."""
-    by_gate = ops.reshape(main, product, -1, shape.hours, 4, shape.first)
-    return ops.pad(main, by_gate, [(0, 0), (shape.idle, 1), (0, 0), (0, shape.second)])
+def _product(main: Subgraph, shape: Shape, layer: LSTMLayer, stays: int, weights: Weights) -> int:
+    """Return x's part of the first layer's sums, (stays, hours, gates * units)."""
+    product = weights.of_each_hour(main, stays, "recurrent.0.input", flat(gate_major(layer.kernel)))
+    if layer.units == shape.units:
+        return product
+    by_gate = ops.reshape(main, product, -1, shape.hours, 4, layer.units)
+    filled = ops.pad(main, by_gate, [(0, 0), (0, 0), (0, 0), (0, shape.units - layer.units)])
+    return ops.reshape(main, filled, -1, shape.hours, 4 * shape.units)
 
 
-def _joint_counts(main: Subgraph, shape: Shape, counts: int, weights: Weights) -> int:
-    """Return (stays, steps, units): 2, or 0 where a layer is idle: in hours that do not count and before its first."""
-    ends = [(shape.idle, 1), (shape.idle + 1, 0)]
-    by_layer = [ops.pad(main, counts, [(0, 0), end]) for end in ends]  # each (stays, steps)
-    by_layer = main.add("PACK", by_layer, options=schema.PackOptionsT(valuesCount=2, axis=2))
-    spread = 2 * np.repeat(np.eye(2, dtype=np.float32), (shape.first, shape.second), axis=1)  # (2, units)
-    to_units = main.constant(np.ascontiguousarray(spread.T))
-    return ops.linear(main, by_layer, to_units, weights.no_bias(main, shape.units))
+def _table(main: Subgraph, shape: Shape, product: int, nothing: int) -> int:
+    """Return (stays, 2 + hours, gates * units): what a layer may read."""
+    special = np.zeros((2, 4, 1), np.float32)  # (rows, gates, any unit)
+    special[SHUT, 0] = FAR_BELOW_ZERO
+    special = ops.reshape(main, ops.add(main, nothing, main.constant(special)), -1, 2, 4 * shape.units)
+    return ops.concatenate(main, [special, product], 1)
 
 
-def _by_turn(main: Subgraph, shape: Shape, values: int, each: int) -> int:
-    """Return (stays, turns, STEPS * each * units)."""
-    return ops.reshape(main, values, -1, shape.turns, STEPS * each * shape.units)
+def _rows(main: Subgraph, shape: Shape, counts: int) -> int:
+    """Return (stays, turns, steps, layers) int32: which row of the table each layer reads in each step.
+
+    The hours are sorted by a key that is higher for skipped ones, then for earlier ones, and from which their row
+    follows: SHUT for all that were skipped.
+    """
+    apart = shape.hours + FIRST_HOUR  # more than hours are apart
+    hour = main.constant(-np.arange(shape.hours, dtype=np.float32))
+    keys = ops.subtract(main, hour, ops.multiply(main, counts, main.constant(np.array(apart, np.float32))))
+    keys, order = main.add("TOPK_V2", [keys, main.constant(np.array(shape.hours, np.int32))], count=2)
+    main.tensors[order] = Tensor("int32")
+    first = ops.subtract(main, main.constant(np.array(FIRST_HOUR - apart, np.float32)), keys, relu=True)
+    second = main.add("SIGN", [first])  # SHUT or REST, an hour later
+    steps = [
+        ops.pad(main, rows, [(0, 0), end])
+        for rows, end in ((first, (shape.idle, 1)), (second, (shape.idle + 1, 0)))
+    ]
+    rows = main.add("PACK", steps, options=schema.PackOptionsT(valuesCount=2, axis=2))
+    return ops.reshape(main, main.add("CAST", [rows], "int32"), -1, shape.turns, shape.steps, 2, dtype="int32")
 
 
-def _turn(body: Subgraph, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights) -> None:
-    """STEPS hours of both layers: the first at its hour, the second at the one before."""
-    turn, x, counts, h, c = body.inputs
-    kernel, bias = _joint_kernel(*layers)
-    steps = [ops.split(body, ops.gather(body, values, turn, 1), STEPS, 1) for values in (x, counts)]
-    for x_now, count in zip(*steps, strict=True):
-        product = weights.linear(body, h, "recurrent.0 and recurrent.1", kernel, bias, block=layers[0].units)
-        h, c = cell(body, ops.add(body, product, x_now), c, count)
-    body.outputs = [next_step(body, turn), x, counts, h, c]
+def _turn(body: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights) -> None:
+    """Some hours of both layers: the first at its hour, the second at the one before."""
+    turn, rows, table, h, c = body.inputs
+    kernel, bias = _joint_kernel(shape, *layers)
+    now = ops.gather(body, rows, turn, 1, dtype="int32")  # (stays, steps, layers)
+    read = ops.gather(body, table, now, 1, batch_dims=1)  # (stays, steps, layers, gates * units)
+    for x in ops.split(body, read, shape.steps, 1):
+        product = weights.linear(body, h, JOINT, kernel, bias, block=shape.units)
+        z = ops.add(body, ops.reshape(body, product, -1, 1, 2, 4 * shape.units), x)
+        h, c = new_state(body, *activated(body, z, 3), c)  # (stays, 1, layers, units) each
+    body.outputs = [next_step(body, turn), rows, table, h, c]
 
 
-def _joint_kernel(first: LSTMLayer, second: LSTMLayer) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernel (units, 4 * units) and bias of both layers' states together, the units of layer 1 first."""
-    units = first.units + second.units
-    kernel = np.zeros((units, 4, units), np.float32)
-    kernel[: first.units, :, : first.units] = gate_major(first.recurrent_kernel)
-    kernel[: first.units, :, first.units :] = gate_major(second.kernel)
-    kernel[first.units :, :, first.units :] = gate_major(second.recurrent_kernel)
-    bias = np.concatenate([gate_major(first.bias), gate_major(second.bias)], axis=1)  # (4, units)
-    return kernel.reshape(units, -1), bias.reshape(-1)
+def join(network: Network, moments: dict[str, np.ndarray]) -> None:
+    """Put the moments of a network's layers in the order of the joint layer's inputs: layers, then units."""
+    first, second = network.recurrent
+    units = max(first.units, second.units)
+    where = np.concatenate([np.arange(first.units), units + np.arange(second.units)])
+    joint, head = np.zeros((2, 2 * units, 2 * units))
+    joint[np.ix_(where, where)] = moments.pop("recurrent.1")  # of layer 1's h and layer 2's, an hour behind
+    moments.pop("recurrent.0")  # the same but for the last hour
+    own = where[first.units :]
+    head[np.ix_(own, own)] = moments["dense.0"]
+    moments |= {JOINT: joint, "dense.0": head}
+
+
+def _joint_kernel(shape: Shape, first: LSTMLayer, second: LSTMLayer) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel (layers * units, layers * gates * units) and bias of both layers' states together."""
+    kernel = np.zeros((2, shape.units, 2, 4, shape.units), np.float32)  # from layer and unit to layer, gate and unit
+    bias = np.zeros((2, 4, shape.units), np.float32)
+    kernel[0, : first.units, 0, :, : first.units] = gate_major(first.recurrent_kernel)
+    kernel[0, : first.units, 1, :, : second.units] = gate_major(second.kernel)
+    kernel[1, : second.units, 1, :, : second.units] = gate_major(second.recurrent_kernel)
+    bias[0, :, : first.units], bias[1, :, : second.units] = gate_major(first.bias), gate_major(second.bias)
+    return kernel.reshape(2 * shape.units, -1), bias.reshape(-1)

@@ -11,12 +11,13 @@ import numpy as np
 
 from mortcond.deploy import ops
 from mortcond.deploy.graph import Blocks, Quantization, Subgraph
+from mortcond.deploy.rounding import quantise
 from mortcond.models.network import Network
 
 MODES = ("float32", "float16", "dynamic", "int8")
+EIGHT_BITS = ("dynamic", "int8")
 BLOCKS_COST = 256  # bytes, about, that the description of a block-sparse matrix takes beside its indices
 SMALLEST_BIAS = 48  # numbers, from which on a bias is smaller as int8 with its scale and its operation
-INT8_LIMIT = 127  # symmetric: -127 to 127, as LiteRT asks of weights
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Weights:
     """Adds weights to subgraphs in one mode, and keeps the table of what each became."""
 
     mode: str
+    moments: dict[str, np.ndarray] = field(default_factory=dict)  # of a matrix's inputs by its name, where known
     table: list[dict[str, Any]] = field(default_factory=list)
     placed: dict[tuple[int, str], tuple[int, int | None]] = field(default_factory=dict)  # the constants of a name
 
@@ -36,31 +38,52 @@ class Weights:
         bias: np.ndarray | None = None,
         relu: bool = False,
         block: int | None = None,
-        by_row: bool = False,
     ) -> int:
-        """Add the product of x with a weight matrix, over x's last axis; the same name again is the same matrix.
+        """Add the product of x, (stays, inputs), with a weight matrix; the same name again is the same matrix.
 
         Parameters
         ----------
+        x
+            May have axes of length 1 anywhere.
         kernel
             (inputs, outputs) float, as in the network.
         bias
             (outputs,), or None.
         block
             Inputs that are zero together for an output, where the kernel has many zeros.
-        by_row
-            In 8 bits a scale for each output: for the matrix whose rounding is felt most, the one that reads the stays.
         """
+        return ops.linear(graph, x, *self._placed(graph, x, name, kernel, bias, block), relu)
+
+    def of_each_hour(self, graph: Subgraph, x: int, name: str, kernel: np.ndarray) -> int:
+        """Add the product of x, (stays, hours, inputs), with a weight matrix over its last axis.
+
+        This is the matrix whose rounding is felt most. In 8 bits every row is stretched to use all of them, and the
+        product brought back: 4 bytes a row, where a scale a row of the tensor itself would take 12.
+        """
+        if self.mode not in EIGHT_BITS:
+            return ops.linear(graph, x, *self._placed(graph, x, name, kernel), each_hour=True)
+        factors = row_factors(kernel)
+        product = ops.linear(graph, x, *self._placed(graph, x, name, kernel / factors), each_hour=True)
+        self._note(f"{name}.factors", factors, "float32", "a factor a row of the matrix, by which its product is taken")
+        return ops.multiply(graph, product, graph.constant(factors))
+
+    def _placed(
+        self,
+        graph: Subgraph,
+        x: int,
+        name: str,
+        kernel: np.ndarray,
+        bias: np.ndarray | None = None,
+        block: int | None = None,
+    ) -> tuple[int, int | None]:
+        """Return the constants of a matrix and its bias in a subgraph, put there where they are not yet."""
         if self.mode == "dynamic" and not graph.tensors[x].shape:  # XNNPACK asks for the rank of what it rounds
             graph.tensors[x] = replace(graph.tensors[x], shape=(-1, len(kernel)))
         key = (id(graph), name)
         if key not in self.placed:
             rows = np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
-            self.placed[key] = (
-                self._matrix(graph, f"{name}.kernel", rows, block, by_row),
-                self._bias(graph, name, bias, len(rows)),
-            )
-        return ops.linear(graph, x, *self.placed[key], relu)
+            self.placed[key] = (self._matrix(graph, name, rows, block), self._bias(graph, name, bias, len(rows)))
+        return self.placed[key]
 
     def _bias(self, graph: Subgraph, name: str, bias: np.ndarray | None, width: int) -> int | None:
         if bias is None:
@@ -84,19 +107,19 @@ class Weights:
         """Return what stands for no bias: nothing, but zeros where 8-bit products are about (XNNPACK wants them)."""
         return graph.constant(np.zeros(width, np.float32)) if self.mode == "dynamic" else None
 
-    def _matrix(self, graph: Subgraph, name: str, rows: np.ndarray, block: int | None, by_row: bool) -> int:
+    def _matrix(self, graph: Subgraph, name: str, rows: np.ndarray, block: int | None) -> int:
+        tensor = f"{name}.kernel"
         if self.mode == "float32":
-            self._note(name, rows, "float32", "the mode asks for it")
+            self._note(tensor, rows, "float32", "the mode asks for it")
             return _constant(graph, rows, None, block)
         if self.mode == "float16":
-            self._note(name, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
+            self._note(tensor, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
             return self._widened(graph, graph.constant(rows.astype(np.float16)), rows.shape)
+        stored, quantization = quantise(rows, self.moments.get(name))
         if self.mode == "dynamic":
-            self._note(name, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
-            return graph.constant(*quantise(rows))
-        stored, quantization = quantise(rows, by_row)
-        scales = "a scale a row" if by_row else "one scale for the matrix"
-        self._note(name, rows, "int8", f"{scales}; widened once, when the file is loaded")
+            self._note(tensor, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
+            return graph.constant(stored, quantization)
+        self._note(tensor, rows, "int8", "one scale for the matrix; widened once, when the file is loaded")
         return self._widened(graph, _constant(graph, stored, quantization, block), rows.shape)
 
     @staticmethod
@@ -108,12 +131,10 @@ class Weights:
         self.table.append({"name": name, "shape": list(array.shape), "dtype": dtype, "why": why})
 
 
-def quantise(rows: np.ndarray, by_row: bool = False) -> tuple[np.ndarray, Quantization]:
-    """Return a matrix in int8 and its scale, or a scale a row; symmetric around 0, so that zero weights stay zero."""
-    largest = np.abs(rows).max(axis=1 if by_row else None, keepdims=True, initial=0).astype(np.float32)
-    scale = np.where(largest > 0, largest / np.float32(INT8_LIMIT), np.float32(1))
-    stored = np.clip(np.rint(rows / scale), -INT8_LIMIT, INT8_LIMIT).astype(np.int8)
-    return stored, Quantization(scale.ravel())
+def row_factors(kernel: np.ndarray) -> np.ndarray:
+    """Return by what to divide each output of (inputs, outputs) so that all have the same range, (outputs,) float32."""
+    largest = np.abs(kernel).max(axis=0)
+    return np.where(largest > 0, largest / max(largest.max(initial=0), 1e-30), 1).astype(np.float32)
 
 
 def _constant(graph: Subgraph, rows: np.ndarray, quantization: Quantization | None, block: int | None) -> int:

@@ -1,0 +1,77 @@
+"""The second moments of what each matrix of a graph multiplies, on given stays: what rounding to 8 bits is weighed by.
+
+Comes in: a Network and scaled stays of the training split. Goes out: for each matrix, under its name in the graph and
+in the graph's order of inputs, the sum over observations of its inputs' products with each other.
+"""
+
+from collections import defaultdict
+
+import numpy as np
+
+from mortcond.deploy import wavefront
+from mortcond.models.network import GATES, HiddenLSTMLayer, Network, summarise_in_parts
+
+MOST_STAYS = 2048  # the moments of more are no different
+Moments = dict[str, np.ndarray]  # name: (inputs, inputs)
+
+
+def second_moments(network: Network, x: np.ndarray) -> Moments:
+    """Return the second moments of every matrix's inputs.
+
+    Parameters
+    ----------
+    network
+        Any network.
+    x
+        (stays, hours, features), scaled; evenly chosen MOST_STAYS of them are used.
+    """
+    x = x[:: -(-len(x) // MOST_STAYS)] if len(x) else x
+    found: Moments = defaultdict(float)
+    if network.recurrent:
+        state = _of_hours(network, x.astype(np.float64), found)
+    else:
+        state = summarise_in_parts(x, network.summary, network.mask_columns).astype(np.float64)
+    for index, layer in enumerate(network.dense):
+        found[f"dense.{index}"] = _squared(state)
+        state = layer(state)
+    if wavefront.fits(network):
+        wavefront.join(network, found)
+    return dict(found)
+
+
+def _squared(values: np.ndarray) -> np.ndarray:
+    return values.T @ values
+
+
+def _of_hours(network: Network, x: np.ndarray, found: Moments) -> np.ndarray:
+    """Add the moments of the recurrent layers hour by hour; return the last layer's h at the end."""
+    counts = np.any(x != 0, axis=2)  # (stays, hours)
+    states = [(np.zeros((len(x), layer.units)),) * 2 for layer in network.recurrent]
+    for hour in range(x.shape[1]):
+        now, inputs = counts[:, hour], x[:, hour]
+        for index, layer in enumerate(network.recurrent):
+            h, c = states[index]
+            name, seen = f"recurrent.{index}", np.concatenate([inputs, h], axis=1)[now]
+            _of_layer(layer, name, seen, inputs.shape[1], found)
+            stepped = layer.step(inputs, h, c)
+            states[index] = tuple(np.where(now[:, None], new, old) for new, old in zip(stepped, (h, c), strict=True))
+            inputs = states[index][0]
+    return states[-1][0]
+
+
+def _of_layer(layer, name: str, x_and_h: np.ndarray, inputs: int, found: Moments) -> None:
+    """Add the moments of one layer in one hour; x_and_h: (stays that count, inputs + units)."""
+    hidden = isinstance(layer, HiddenLSTMLayer)
+    if name == "recurrent.0":  # its product with x stands before the loop
+        names = ("hidden.x", "hidden.h") if hidden else ("input", None)
+        for own, part in zip(names, (x_and_h[:, :inputs], x_and_h[:, inputs:]), strict=True):
+            found[f"{name}.{own}" if own else name] += _squared(part)
+    else:
+        found[f"{name}.hidden" if hidden else name] += _squared(x_and_h)
+    if hidden:
+        for gate_name, gate in zip(GATES, layer.gates, strict=True):
+            values = np.maximum(x_and_h @ gate.hidden[0], 0)
+            for depth, matrix in enumerate(gate.hidden[1:], 1):
+                found[f"{name}.{gate_name}.hidden.{depth}"] += _squared(values)
+                values = np.maximum(values @ matrix, 0)
+            found[f"{name}.{gate_name}.output"] += _squared(values)

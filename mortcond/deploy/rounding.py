@@ -1,0 +1,61 @@
+"""Matrices in 8 bits: each weight rounded so that what the matrix gives on real stays changes least.
+
+Comes in: a float matrix and, where there are stays to learn it from, the second moments of what it multiplies. Goes
+out: int8 weights and their scale.
+
+Rounding every weight to its nearest step is best where the inputs have nothing to do with each other. The features of a
+stay have: what one weight loses, the weights of like inputs can make up for. So the columns are rounded one after the
+other, and each time the columns that are left are moved by what makes the sum of squared errors of the products least:
+GPTQ (Frantar et al. 2023, arXiv:2210.17323, eq. 2 and 3, with the largest moments first). Not a byte is added.
+"""
+
+import numpy as np
+
+from mortcond.deploy.graph import Quantization
+
+INT8_LIMIT = 127  # symmetric: -127 to 127, as LiteRT asks of weights
+DAMPING = 0.01  # of the mean moment, added to each: inputs that hardly vary must not take large changes (ibid., step 3)
+
+
+def quantise(rows: np.ndarray, moments: np.ndarray | None = None) -> tuple[np.ndarray, Quantization]:
+    """Return a matrix in int8 and its one scale; symmetric around 0, and weights of zero stay zero.
+
+    Parameters
+    ----------
+    rows
+        (outputs, inputs) float.
+    moments
+        (inputs, inputs): the sum over observations of the inputs' products with each other; None: round to nearest.
+    """
+    largest = np.float32(np.abs(rows).max(initial=0))
+    scale = largest / np.float32(INT8_LIMIT) if largest > 0 else np.float32(1)
+    steps = rows.astype(np.float64) / float(scale)
+    stored = _nearest(steps)
+    if moments is not None:
+        patterns, group = np.unique(rows != 0, axis=0, return_inverse=True)
+        for index, kept in enumerate(patterns):  # a block of zeros is no weight: it takes no part
+            if kept.any():
+                own = np.ix_(group == index, kept)
+                stored[own] = _compensated(steps[own], moments[np.ix_(kept, kept)])
+    return stored.astype(np.int8), Quantization(np.array([scale], np.float32))
+
+
+def _nearest(steps: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(steps), -INT8_LIMIT, INT8_LIMIT)
+
+
+def _compensated(steps: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Return (outputs, inputs) whole numbers near `steps`, column after column, each error passed on to the rest."""
+    order = np.argsort(-np.diag(moments), kind="stable")
+    moments = moments[np.ix_(order, order)].astype(np.float64)
+    damping = DAMPING * np.diag(moments).mean()
+    if not damping > 0:  # the inputs were never other than 0
+        return _nearest(steps)
+    inverse = np.linalg.inv(moments + damping * np.eye(len(moments)))
+    factor = np.linalg.cholesky(inverse).T  # upper: row j says how an error in column j is passed on
+    left, rounded = steps[:, order], np.empty_like(steps)
+    for column in range(len(order)):
+        rounded[:, order[column]] = whole = _nearest(left[:, column])
+        error = (left[:, column] - whole) / factor[column, column]
+        left[:, column + 1 :] -= np.outer(error, factor[column, column + 1 :])
+    return rounded
