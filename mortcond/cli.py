@@ -341,7 +341,7 @@ def bench(
 def quantize(
     session,
     model: Annotated[Path | None, typer.Argument(help="A model directory; without it, the newest.")] = None,
-    mode: Annotated[str, typer.Option(help="int8, dynamic, float16 or float32.")] = "int8",
+    mode: Annotated[str, typer.Option(help="int8, dynamic, integer (dnn), float16 or float32.")] = "int8",
     tolerance: Annotated[float | None, typer.Option(min=0, help="Largest change of a risk; else by mode.")] = None,
     dataset: Annotated[Path | None, typer.Option(help="Data set the model was trained on.")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write.")] = None,

@@ -99,4 +99,4 @@ def test_nothing_on_the_front_is_beaten_by_a_smaller_file():
 def test_the_modes_are_those_that_files_are_written_in():
     from mortcond.deploy.weights import MODES as WRITTEN
 
-    assert set(MODES) == set(WRITTEN)
+    assert set(MODES) == set(WRITTEN) - {"integer"}  # larger than int8, and no faster than dynamic

@@ -7,7 +7,7 @@ import pytest
 from condense_networks import dnn, hlstm, lstm, stays
 
 from mortcond.deploy.equalise import equalise
-from mortcond.deploy.weights import quantise
+from mortcond.deploy.rounding import quantise
 from mortcond.models.network import Network
 
 PAIRS = [("dense.0.kernel", "dense.0.bias", "dense.1.kernel"), ("hidden.0", None, "output")]  # into, bias, out of
@@ -67,12 +67,7 @@ def test_a_unit_that_nothing_reaches_is_left_as_it_is():
     assert equalise(dead).predict(x) == pytest.approx(dead.predict(x), abs=1e-12)
 
 
-def test_a_scale_a_row_is_never_coarser():
-    rows = np.random.default_rng(0).normal(size=(6, 9)) * np.array([[0.0], [0.01], [0.1], [1], [10], [100]])
-    errors = []
-    for by_row in (False, True):
-        stored, quantization = quantise(rows, by_row)
-        assert stored.dtype == np.int8
-        errors.append(np.abs(stored * quantization.scale[:, None] - rows).max(axis=1))
-    assert (errors[1] <= errors[0]).all()
-    assert errors[1][1] < errors[0][1] / 100
+def test_all_dense_matrices_get_one_scale():
+    network = equalise(uneven(dnn()))
+    scales = {float(quantise(layer.kernel.T)[1].scale[0]) for layer in network.dense}
+    assert len(scales) == 1

@@ -10,6 +10,7 @@ from deploy_workspace import network, session, stub_keras, workspace
 from mortcond import dataset as datasets
 from mortcond.commands import quantize as room
 from mortcond.core.errors import InputError, LimitError, UsageError
+from mortcond.core.manifest import rounded
 from mortcond.deploy import metadata
 from mortcond.deploy.check import auroc, compare
 from mortcond.deploy.runtime import Predictor
@@ -35,7 +36,7 @@ def test_one_file_with_its_origin_and_its_check(folder, mode):
     assert record["threshold"] == 0.21
     assert record["intended_use"]
     assert record["tensors"] == result["tensors"]
-    assert manifest["extra"]["check"] == result["check"]
+    assert manifest["extra"]["check"] == rounded(result["check"])
     test = datasets.load(folder / "dataset.npz").test
     risk = Predictor(path).predict(test.X)
     assert np.abs(risk - network().predict(test.X)).max() <= room.TOLERANCE[mode]

@@ -198,7 +198,7 @@ class Hunt:
         modes = tuple(record["mode"] for record in own)
         known = self.workshop.parent.data.train.X
         files = self.workshop.files(recipe, network, self.workshop.folder / "files", modes, known)
-        for record in self._those_fast_enough(self.workshop.time(files)):  # the very file may differ by a few bytes from the empty one
+        for record in self._those_fast_enough(self.workshop.time(files)):  # the file may have grown a little
             risk = Predictor(Path(record["path"])).predict(self.judge.split.X)
             told = {"training_seconds": facts["training_seconds"], "recipe": recipe.to_dict()}
             self.tried.append(record | told | self.judge.compare(risk))

@@ -23,7 +23,13 @@ from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.tflite import build
 from mortcond.deploy.weights import EIGHT_BITS, MODES
 
-TOLERANCE = {"float32": 1e-5, "float16": 0.01, "dynamic": 0.1, "int8": 0.1}  # of any stay's probability, by mode
+TOLERANCE = {
+    "float32": 1e-5,
+    "float16": 0.01,
+    "dynamic": 0.1,
+    "int8": 0.1,
+    "integer": 0.1,
+}  # of any stay's probability, by mode
 MEAN_SHARE = 0.1  # of that, what the mean change may be
 AUROC_LOSS = 0.005  # what the file may lose against its parent
 WHAT = "a trained model directory"
@@ -45,8 +51,9 @@ def quantize(
     model
         A model directory; None: the newest of the workspace.
     mode
-        float32, float16, dynamic (int8 weights, multiplied in 8 bits) or int8 (int8 weights, float products). Weights
-        of 8 bits are rounded by what they give on the training stays.
+        float32, float16, dynamic (int8 weights, multiplied in 8 bits), int8 (int8 weights, float products) or integer
+        (int8 weights and activations; dnn only). Weights of 8 bits are rounded by what they give on the training
+        stays, and the ranges of activations are theirs.
     tolerance
         The largest difference of a probability to the parent's, on the validation stays; None: by mode, see TOLERANCE.
         The mean difference may be a tenth of it, and the AUROC may fall by AUROC_LOSS.
@@ -144,7 +151,7 @@ def _manifest(
         quantization=mode,
         parent={"name": parent.name, "kind": parent.kind, **model},
         lineage=[*parent.lineage, parent.as_ancestor()],
-        metrics=parent.metrics,
+        metrics={name: value for name, value in parent.metrics.items() if name.startswith("auroc")},
         extra={"check": rounded(check)},
     )
 

@@ -31,7 +31,7 @@ class Manifest:
     inputs: dict[str, dict[str, str]]  # {"dataset": {"path": ..., "sha256": ...}, "model": ...}
     arch: str | None = None  # lstm, hlstm, dnn, linear; None for a data set
     parameters: int | None = None
-    quantization: str | None = None  # float32, float16, dynamic, int8
+    quantization: str | None = None  # float32, float16, dynamic, int8, integer
     parent: dict[str, str] | None = None  # {"name", "kind", "path", "sha256"} of the model this one came from
     lineage: list[dict[str, Any]] = field(default_factory=list)  # ancestors, oldest (the raw tables' data set) first
     wall_seconds: float | None = None
@@ -89,12 +89,12 @@ def read_manifest(directory: Path) -> Manifest:
 
 
 def rounded(value: Any) -> Any:
-    """Return a number, or a dict or list of numbers, with 6 significant digits: more than any measurement is worth."""
+    """Return a number, or a dict or list of numbers, with 5 significant digits: more than any measurement is worth."""
     if isinstance(value, dict):
         return {name: rounded(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
         return [rounded(entry) for entry in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def library_versions() -> dict[str, str]:
@@ -110,8 +110,4 @@ def library_versions() -> dict[str, str]:
 
 def platform_record() -> dict[str, str]:
     """Return operating system and processor, without any name of machine or user."""
-    return {
-        "system": platform.system(),
-        "release": platform.release(),
-        "machine": platform.machine(),
-    }
+    return {"system": platform.system(), "machine": platform.machine()}

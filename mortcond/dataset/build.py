@@ -16,7 +16,7 @@ import pandas as pd
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
 from mortcond.dataset import npz
-from mortcond.dataset.features import Moments, chunks, scaled, scaling, significant, unscaled
+from mortcond.dataset.features import Moments, chunks, scaled, scaling, unscaled
 from mortcond.dataset.spec import InputSpec
 from mortcond.tables import Records
 from mortcond.tables.scan import connect, csv_sql, parquet_sql
@@ -55,7 +55,7 @@ def fit_spec(
         normals=normal_values(records.events, stays, variables),
         mean=np.zeros(features),
         std=np.ones(features),
-        prevalence=significant(stays.died.mean()),
+        prevalence=float(stays.died.mean()),
         scaled=scale,
     )
     if not scale:

@@ -133,7 +133,8 @@ class Moments:
 def scaling(moments: Moments, variables: Variables, derive: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and std of the columns that are scaled, 0 and 1 for categories and masks.
 
-    They have 7 significant digits, no fewer than float32: so many a model's file carries along.
+    They have 7 significant digits, as many as float32: a model's file carries them along, and every X is scaled with
+    the very same ones.
     """
     wanted = np.array([column.scaled for column in variables.columns(derive)])
     mean, std = np.where(wanted, moments.mean, 0.0), np.where(wanted, moments.std, 1.0)

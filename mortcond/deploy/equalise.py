@@ -2,7 +2,8 @@
 
 Comes in: a Network. Goes out: one that predicts the same in float, whose units have ranges alike. ReLU is positively
 homogeneous, so a unit's inputs may be divided by what its outputs are multiplied with (Nagel et al. 2019, Data-free
-quantization through weight equalization and bias correction, section 4.1). One scale a matrix then fits all its units.
+quantization through weight equalization and bias correction, section 4.1). One scale a matrix then fits all its units,
+and one scale all matrices that follow each other, so that it is stored once.
 """
 
 from dataclasses import replace
@@ -50,4 +51,15 @@ def _equalised(matrices: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.nd
             matrices[index] = matrices[index] / factor
             matrices[index + 1] = matrices[index + 1] * factor[:, None]
             factors[index] = factors[index] * factor
-    return matrices, factors
+    return _of_one_range(matrices, factors)
+
+
+def _of_one_range(matrices: list[np.ndarray], factors: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Give all matrices the same largest weight: the geometric mean of theirs."""
+    ranges = np.array([np.abs(matrix).max() for matrix in matrices])
+    if not ranges.all():
+        return matrices, factors
+    common = np.exp(np.log(ranges).mean())
+    matrices = [matrix * common / largest for matrix, largest in zip(matrices, ranges, strict=True)]
+    lent = np.cumprod(ranges / common)[:-1]  # by what each layer's units are smaller now
+    return matrices, [factor * own for factor, own in zip(factors, lent, strict=True)]

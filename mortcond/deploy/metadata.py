@@ -119,7 +119,7 @@ def extract(data: bytes, path: Path) -> Embedded | None:
 
 def compress(text: bytes) -> bytes:
     """Return text compressed without the checksum of zlib: the file's SHA-256 covers it."""
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARY.read_bytes())
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED, DICTIONARY.read_bytes())
     return compressor.compress(text) + compressor.flush()
 
 
@@ -141,7 +141,7 @@ def _plain(value: Any) -> Any:
 
 
 def _with_buffer(data: bytes, payload: bytes) -> bytes:
-    """Put a new root in the place of a model's: the old one's parts, and one buffer more, named NAME in the metadata."""
+    """Put a new root in the place of a model's: its parts, and one buffer more, named NAME in the metadata."""
     data += bytes(-len(data) % 16)  # the buffers' alignment counts from the end
     model = root(data)
     builder = flatbuffers.Builder(len(data) + len(payload) + 1024)

@@ -31,6 +31,7 @@ def second_moments(network: Network, x: np.ndarray) -> Moments:
         state = _of_hours(network, x.astype(np.float64), found)
     else:
         state = summarise_in_parts(x, network.summary, network.mask_columns).astype(np.float64)
+        found["dense.0.sums"] = np.concatenate([[len(state)], state.sum(0)])  # moments with a constant of 1
     for index, layer in enumerate(network.dense):
         found[f"dense.{index}"] = _squared(state)
         state = layer(state)

@@ -3,15 +3,23 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from mortcond.deploy.graph import Subgraph
+from mortcond.deploy.graph import Quantization, Subgraph
 
 
 def linear(
     graph: Subgraph, x: int, weights: int, bias: int | None = None, relu: bool = False, each_hour: bool = False
 ) -> int:
     """x @ weights.T + bias: (stays, outputs), or over the last axis of each hour, (stays, hours, outputs)."""
-    options = schema.FullyConnectedOptionsT(fusedActivationFunction=_activation(relu), keepNumDims=each_hour)
+    options = None  # the runtime's defaults: no activation, all axes but the last one as one
+    if relu or each_hour:
+        options = schema.FullyConnectedOptionsT(fusedActivationFunction=_activation(relu), keepNumDims=each_hour)
     return graph.add("FULLY_CONNECTED", [x, weights, -1 if bias is None else bias], version=5, options=options)
+
+
+def whole_linear(graph: Subgraph, inputs: list[int], scale: Quantization, shape: tuple[int, ...]) -> int:
+    """ReLU(x @ weights.T + bias) in whole numbers: x and weights int8, bias int32; the output int8 with its scale."""
+    options = schema.FullyConnectedOptionsT(fusedActivationFunction=_activation(True))
+    return graph.add("FULLY_CONNECTED", inputs, "int8", version=5, quantization=scale, shape=shape, options=options)
 
 
 def add(graph: Subgraph, a: int, b: int, dtype: str = "float32") -> int:
@@ -50,14 +58,18 @@ def reshape(graph: Subgraph, x: int, *shape: int, dtype: str = "float32") -> int
     return graph.add("RESHAPE", [x, graph.integers(*shape)], dtype)
 
 
-def pad(graph: Subgraph, x: int, ends: list[tuple[int, int]]) -> int:
-    """Add zeros at both ends of each axis."""
-    return graph.add("PAD", [x, graph.constant(np.array(ends, np.int32))])
+def pad(graph: Subgraph, x: int, ends: list[tuple[int, int]], value: float = 0.0) -> int:
+    """Add zeros, or another value, at both ends of each axis."""
+    where = graph.constant(np.array(ends, np.int32))
+    if value:
+        return graph.add("PADV2", [x, where, graph.constant(np.array(value, np.float32))])
+    return graph.add("PAD", [x, where])
 
 
 def reduce(graph: Subgraph, operation: str, x: int, axis: int, keep: bool = False) -> int:
     """SUM, MEAN, REDUCE_MAX ... along one axis."""
-    return graph.add(operation, [x, graph.integers(axis)], options=schema.ReducerOptionsT(keepDims=keep))
+    options = schema.ReducerOptionsT(keepDims=True) if keep else None
+    return graph.add(operation, [x, graph.integers(axis)], options=options)
 
 
 def _activation(relu: bool) -> int:

@@ -46,7 +46,7 @@ def build(network: Network, weights: Weights) -> Graph:
     read = [product, ops.reshape(main, counts, -1, network.hours, 1)]
     state = loop(main, condition, body, network.hours, read, states)
     _step(body, network, weights)
-    main.outputs = [weights.dense(main, network, [layer.kernel for layer in network.dense], state)]
+    main.outputs = [weights.dense(main, network, state)]
     graph.name(["stays"], ["risk"])
     return graph
 

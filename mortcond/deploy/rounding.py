@@ -14,10 +14,13 @@ import numpy as np
 from mortcond.deploy.graph import Quantization
 
 INT8_LIMIT = 127  # symmetric: -127 to 127, as LiteRT asks of weights
+SCALE_STEPS = 1 << 14  # of a scale's mantissa
 DAMPING = 0.01  # of the mean moment, added to each: inputs that hardly vary must not take large changes (ibid., step 3)
 
 
-def quantise(rows: np.ndarray, moments: np.ndarray | None = None) -> tuple[np.ndarray, Quantization]:
+def quantise(
+    rows: np.ndarray, moments: np.ndarray | None = None, like: Quantization | None = None
+) -> tuple[np.ndarray, Quantization]:
     """Return a matrix in int8 and its one scale; symmetric around 0, and weights of zero stay zero.
 
     Parameters
@@ -26,10 +29,13 @@ def quantise(rows: np.ndarray, moments: np.ndarray | None = None) -> tuple[np.nd
         (outputs, inputs) float.
     moments
         (inputs, inputs): the sum over observations of the inputs' products with each other; None: round to nearest.
+    like
+        A scale to use again, where it is large enough.
     """
-    largest = np.float32(np.abs(rows).max(initial=0))
-    scale = largest / np.float32(INT8_LIMIT) if largest > 0 else np.float32(1)
-    steps = rows.astype(np.float64) / float(scale)
+    scale = _scale(np.abs(rows).max(initial=0))
+    if like is not None and like.scale[0] >= scale:
+        scale = float(like.scale[0])
+    steps = rows.astype(np.float64) / scale
     stored = _nearest(steps)
     if moments is not None:
         patterns, group = np.unique(rows != 0, axis=0, return_inverse=True)
@@ -38,6 +44,22 @@ def quantise(rows: np.ndarray, moments: np.ndarray | None = None) -> tuple[np.nd
                 own = np.ix_(group == index, kept)
                 stored[own] = _compensated(steps[own], moments[np.ix_(kept, kept)])
     return stored.astype(np.int8), Quantization(np.array([scale], np.float32))
+
+
+def quantise_rows(rows: np.ndarray, moments: np.ndarray | None = None) -> tuple[np.ndarray, Quantization]:
+    """Return a matrix in int8 and a scale a row: `quantise`, with every row stretched to the same range first."""
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    factors = np.where(largest > 0, largest, 1.0)
+    stored, common = quantise(rows / factors, moments)
+    return stored, Quantization((common.scale[0] * factors[:, 0]).astype(np.float32))
+
+
+def _scale(largest: float) -> float:
+    """Return the step, a little rounded up: matrices whose ranges are equal but for rounding get equal scales."""
+    if not largest > 0:
+        return 1.0
+    mantissa, exponent = np.frexp(largest / INT8_LIMIT)
+    return float(np.ldexp(np.ceil(mantissa * SCALE_STEPS - 1e-3) / SCALE_STEPS, exponent))
 
 
 def _nearest(steps: np.ndarray) -> np.ndarray:

@@ -71,9 +71,8 @@ def build(network: Network, weights: Weights) -> Graph:
     state = loop(main, condition, body, shape.turns, [_rows(main, shape, counts), table], [state, state])
     _turn(body, shape, network.recurrent, weights)
     # The dense layer sees the states of layer 2 alone: its weights for those of layer 1 are zeros.
-    kernel, *others = (layer.kernel for layer in network.dense)
-    kernel = np.pad(kernel, [(shape.units, shape.units - second.units), (0, 0)])
-    main.outputs = [weights.dense(main, network, [kernel, *others], state)]
+    kernel = np.pad(network.dense[0].kernel, [(shape.units, shape.units - second.units), (0, 0)])
+    main.outputs = [weights.dense(main, network, state, kernel)]
     graph.name(["stays"], ["risk"])
     return graph
 
@@ -110,8 +109,7 @@ def _rows(main: Subgraph, shape: Shape, counts: int) -> int:
     first = ops.subtract(main, main.constant(np.array(FIRST_HOUR - apart, np.float32)), keys, relu=True)
     second = main.add("SIGN", [first])  # SHUT or REST, an hour later
     steps = [
-        ops.pad(main, rows, [(0, 0), end])
-        for rows, end in ((first, (shape.idle, 1)), (second, (shape.idle + 1, 0)))
+        ops.pad(main, rows, [(0, 0), end]) for rows, end in ((first, (shape.idle, 1)), (second, (shape.idle + 1, 0)))
     ]
     rows = main.add("PACK", steps, options=schema.PackOptionsT(valuesCount=2, axis=2))
     return ops.reshape(main, main.add("CAST", [rows], "int32"), -1, shape.turns, shape.steps, 2, dtype="int32")

@@ -14,8 +14,8 @@ from mortcond.deploy.graph import Blocks, Quantization, Subgraph
 from mortcond.deploy.rounding import quantise
 from mortcond.models.network import Network
 
-MODES = ("float32", "float16", "dynamic", "int8")
-EIGHT_BITS = ("dynamic", "int8")
+MODES = ("float32", "float16", "dynamic", "int8", "integer")
+EIGHT_BITS = ("dynamic", "int8", "integer")
 BLOCKS_COST = 256  # bytes, about, that the description of a block-sparse matrix takes beside its indices
 SMALLEST_BIAS = 48  # numbers, from which on a bias is smaller as int8 with its scale and its operation
 
@@ -64,7 +64,7 @@ class Weights:
             return ops.linear(graph, x, *self._placed(graph, x, name, kernel), each_hour=True)
         factors = row_factors(kernel)
         product = ops.linear(graph, x, *self._placed(graph, x, name, kernel / factors), each_hour=True)
-        self._note(f"{name}.factors", factors, "float32", "a factor a row of the matrix, by which its product is taken")
+        self.note(f"{name}.factors", factors, "float32", "a factor a row of the matrix, by which its product is taken")
         return ops.multiply(graph, product, graph.constant(factors))
 
     def _placed(
@@ -82,53 +82,73 @@ class Weights:
         key = (id(graph), name)
         if key not in self.placed:
             rows = np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
-            self.placed[key] = (self._matrix(graph, name, rows, block), self._bias(graph, name, bias, len(rows)))
+            matrix, scale = self._matrix(graph, name, rows, block)
+            self.placed[key] = (matrix, self._bias(graph, name, bias, len(rows), scale))
         return self.placed[key]
 
-    def _bias(self, graph: Subgraph, name: str, bias: np.ndarray | None, width: int) -> int | None:
+    def _bias(
+        self, graph: Subgraph, name: str, bias: np.ndarray | None, width: int, scale: Quantization | None
+    ) -> int | None:
         if bias is None:
             return self.no_bias(graph, width)
         bias = bias.astype(np.float32)
         if self.mode == "int8" and width >= SMALLEST_BIAS:
-            self._note(f"{name}.bias", bias, "int8", "one scale for the bias; widened once, when the file is loaded")
-            return self._widened(graph, graph.constant(*quantise(bias)), bias.shape)
+            self.note(
+                f"{name}.bias", bias, "int8", "the scale of its matrix, where that will do; widened once, at load"
+            )
+            return self._widened(graph, _vector(graph, bias, scale), bias.shape)
         few = f"a bias of {width}: as int8 with its scale it would take more bytes"
         why = {"float32": "the mode asks for it", "int8": few}.get(self.mode, "a bias: added to float sums")
-        self._note(f"{name}.bias", bias, "float32", why)
+        self.note(f"{name}.bias", bias, "float32", why)
         return graph.constant(bias)
 
-    def dense(self, graph: Subgraph, network: Network, kernels: list[np.ndarray], x: int) -> int:
-        """Add a network's dense layers, with `kernels` in the place of their own, and the sigmoid of the last."""
-        for index, (layer, kernel) in enumerate(zip(network.dense, kernels, strict=True)):
-            x = self.linear(graph, x, f"dense.{index}", kernel, layer.bias, relu=layer.activation == "relu")
+    def dense(
+        self, graph: Subgraph, network: Network, x: int, first: np.ndarray | None = None, bias: bool = True
+    ) -> int:
+        """Add a network's dense layers and the sigmoid of the last.
+
+        The first one may have another kernel, `first`, and no bias of its own, where x has other columns.
+        """
+        for index, layer in enumerate(network.dense):
+            own, relu = index > 0, layer.activation == "relu"
+            kernel = layer.kernel if own or first is None else first
+            x = self.linear(graph, x, f"dense.{index}", kernel, layer.bias if own or bias else None, relu)
         return graph.add("LOGISTIC", [x], shape=(-1, 1))
 
     def no_bias(self, graph: Subgraph, width: int) -> int | None:
         """Return what stands for no bias: nothing, but zeros where 8-bit products are about (XNNPACK wants them)."""
         return graph.constant(np.zeros(width, np.float32)) if self.mode == "dynamic" else None
 
-    def _matrix(self, graph: Subgraph, name: str, rows: np.ndarray, block: int | None) -> int:
+    def _matrix(
+        self, graph: Subgraph, name: str, rows: np.ndarray, block: int | None
+    ) -> tuple[int, Quantization | None]:
+        """Return a matrix' constant, and its scale in 8 bits."""
         tensor = f"{name}.kernel"
         if self.mode == "float32":
-            self._note(tensor, rows, "float32", "the mode asks for it")
-            return _constant(graph, rows, None, block)
+            self.note(tensor, rows, "float32", "the mode asks for it")
+            return _constant(graph, rows, None, block), None
         if self.mode == "float16":
-            self._note(tensor, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
-            return self._widened(graph, graph.constant(rows.astype(np.float16)), rows.shape)
+            self.note(tensor, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
+            return self._widened(graph, graph.constant(rows.astype(np.float16)), rows.shape), None
         stored, quantization = quantise(rows, self.moments.get(name))
         if self.mode == "dynamic":
-            self._note(tensor, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
-            return graph.constant(stored, quantization)
-        self._note(tensor, rows, "int8", "one scale for the matrix; widened once, when the file is loaded")
-        return self._widened(graph, _constant(graph, stored, quantization, block), rows.shape)
+            self.note(tensor, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
+            return graph.constant(stored, quantization), quantization
+        self.note(tensor, rows, "int8", "one scale for the matrix; widened once, when the file is loaded")
+        return self._widened(graph, _constant(graph, stored, quantization, block), rows.shape), quantization
 
     @staticmethod
     def _widened(graph: Subgraph, constant: int, shape: tuple[int, ...]) -> int:
         """Make a constant float32 again; the runtime does so once, and only where the shape is stated (XNNPACK)."""
         return graph.add("DEQUANTIZE", [constant], version=2, shape=shape)
 
-    def _note(self, name: str, array: np.ndarray, dtype: str, why: str) -> None:
+    def note(self, name: str, array: np.ndarray, dtype: str, why: str) -> None:
         self.table.append({"name": name, "shape": list(array.shape), "dtype": dtype, "why": why})
+
+
+def _vector(graph: Subgraph, bias: np.ndarray, scale: Quantization | None) -> int:
+    stored, quantization = quantise(bias[None], like=scale)
+    return graph.constant(stored[0], quantization)
 
 
 def row_factors(kernel: np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ def methods() -> Iterator[Method]:
         yield Method(arch, "prune 50 %, mean, distilled", (prune(distil=True),))
         for quantile in (0.25, 0.75):
             yield Method(arch, f"prune {quantile:.0%}, mean", (prune(quantile=quantile),))
-        for mode in ("float16", "dynamic", "int8"):
+        for mode in ("float16", "dynamic", "int8", *(("integer",) if arch == "dnn" else ())):
             yield Method(arch, mode, (quantize(mode),))
         yield Method(arch, "prune 50 % + int8", (prune(), quantize("int8")))
         yield Method(arch, "prune 75 % + int8", (prune(quantile=0.75), quantize("int8")))
