@@ -147,6 +147,19 @@ def test_linear_is_scikit_learns_own(workspace):
     assert fitted.strength == max(fitted.auroc_by_strength, key=fitted.auroc_by_strength.get)
 
 
+def test_a_feature_that_never_changes_within_a_stay_gets_no_weight_for_its_rounding():
+    split = dataset(200).train
+    X = split.X.copy()
+    X[:, :, 0] = np.random.default_rng(0).normal(170, 10, (len(X), 1))  # a height: its deviation over the hours is 0
+    network = fit_linear(X, split.y, split.subject_id, 0, QUIET).network
+    by_summary = network.dense[0].kernel[:, 0].reshape(6, -1)
+    assert by_summary[4, 0] == by_summary[5, 0] == 0  # deviation and change
+    assert by_summary[0, 0] != 0
+    elsewhere = X.copy()
+    elsewhere[:, 24:, 0] += 5  # where it is measured twice
+    assert np.abs(network.predict(elsewhere) - network.predict(X)).max() < 0.5
+
+
 def test_the_teachers_risks_of_a_stay_do_not_depend_on_its_own_outcome():
     split = dataset(80).train
     risk = cross_fitted(split.X, split.y, split.subject_id, 0, QUIET)

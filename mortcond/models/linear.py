@@ -13,6 +13,7 @@ from mortcond.models.network import DenseLayer, Network, summarise_in_parts
 
 STRENGTHS = tuple(10.0**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1))  # C: inverse penalty
 FOLDS = 5
+LEAST_SPREAD = 1e-4  # of a summary over the stays, in units of the scaled feature; less is rounding
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def fit_linear(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, cons
     """
     from sklearn.metrics import roc_auc_score
 
-    summaries = summarise_in_parts(X, "full", ())  # (stays, 6 * features)
+    summaries = summaries_of(X)
     parts = list(folds(y, groups, seed))
     scores = {strength: [] for strength in STRENGTHS}
     with console.progress("Training linear", total=len(parts) + 1) as bar:
@@ -52,6 +53,17 @@ def fit_linear(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, cons
         model = logistic(best).fit(summaries, y)
         bar.advance()
     return Fitted(_folded(model, X.shape), best, means)
+
+
+def summaries_of(X: np.ndarray) -> np.ndarray:
+    """Return the full summaries of stays, (stays, 6 * features), those that hardly vary as 0.
+
+    What never changes within a stay has a standard deviation that is nothing but rounding. Standardised, it would get
+    a weight of tens of thousands, which a hospital where it does change would feel.
+    """
+    summaries = summarise_in_parts(X, "full", ())
+    summaries[:, summaries.std(axis=0, dtype=np.float64) < LEAST_SPREAD] = 0
+    return summaries
 
 
 def folds(y: np.ndarray, groups: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -11,8 +11,7 @@ import hashlib
 import numpy as np
 
 from mortcond.core.console import Console
-from mortcond.models.linear import fit_linear, folds, logistic
-from mortcond.models.network import summarise_in_parts
+from mortcond.models.linear import fit_linear, folds, logistic, summaries_of
 
 ENSEMBLE = "ensemble"
 TREES = {  # fewer leaves and features a split than by default: there are few patients
@@ -49,7 +48,7 @@ def _cross_fitted(X, y, groups, seed, console) -> np.ndarray:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     strength = fit_linear(X, y, groups, seed, console).strength
-    summaries = summarise_in_parts(X, "full", ())  # (stays, 6 * features)
+    summaries = summaries_of(X)
     parts = list(folds(y, groups, seed + 1))
     logits = np.full(len(y), np.log(y.mean()) - np.log1p(-y.mean()))  # where no fold can judge: too few deaths
     with console.progress("Teacher", total=len(parts)) as bar:
