@@ -2,8 +2,8 @@
 
 Comes in: a file's bytes and a JSON-able dict. Goes out: the bytes with the dict in them, compressed, and back.
 
-The dict stands in the flatbuffer's own metadata under the name `mortcond.v1`: a SHA-256 of the whole file (computed
-with the hash's own bytes as zeros), then the JSON, compressed. So a file whose weights, graph or metadata were changed,
+The dict stands in the flatbuffer's own metadata under the name `mortcond.v1`: a mark, a SHA-256 of the whole file
+(computed with the hash's own bytes as zeros), then the JSON, compressed. So a file whose weights, graph or metadata were changed,
 or that was cut short, is told from a whole one before any of it is run.
 
 The compression (deflate) starts from a preset dictionary: the JSON of a typical file with the paper's variables. What a
@@ -23,7 +23,7 @@ from mortcond.core.errors import InputError
 from mortcond.deploy.flatbuffer import MODEL, Malformed, Table, metadata_entries, root
 
 NAME = "mortcond.v1"
-MARK = b"mortcond"  # stands in a file with metadata twice, in NAME and as the model's description
+MARK = b"\x93mort1"  # before the hash: a file in which it stands had metadata, also where NAME was damaged
 DICTIONARY = Path(__file__).with_name("dictionary-v1.txt")  # belongs to NAME: another one needs another name
 INTENDED_USE = (
     "Research: to estimate the risk of death in hospital of an adult in intensive care, from the measurements of the "
@@ -59,9 +59,9 @@ def attach(data: bytes, record: dict[str, Any]) -> bytes:
     The model itself stays byte for byte as it was: a new root, which knows of one buffer more, is put before it.
     """
     record = json.loads(json.dumps(record, default=_plain, allow_nan=False))
-    payload = bytes(DIGEST_BYTES) + compress(as_text(record).encode("utf-8"))
+    payload = MARK + bytes(DIGEST_BYTES) + compress(as_text(record).encode("utf-8"))
     file = bytearray(_with_buffer(data, payload))
-    start = file.index(payload)
+    start = file.index(payload) + len(MARK)
     file[start : start + DIGEST_BYTES] = hashlib.sha256(file).digest()
     return bytes(file)
 
@@ -102,6 +102,7 @@ def extract(data: bytes, path: Path) -> Embedded | None:
         if not found:
             return None
         start, count = found[-1].vector(0, 1)
+        start, count = start + len(MARK), count - len(MARK)
     except Malformed as error:
         raise InputError(f"{path} is no .tflite file that can be read: {error}.", REMEDY) from None
     if not DIGEST_BYTES < count <= MOST_BYTES:
@@ -167,7 +168,6 @@ def _with_buffer(data: bytes, payload: bytes) -> bytes:
     builder.PrependUint32Slot(1, len(buffers) - 1, 0)
     entries = [*(place(entry) for entry, name in kept if name != NAME), builder.EndObject()]
     vectors = {MODEL["buffers"]: _offsets(builder, buffers), MODEL["metadata"]: _offsets(builder, entries)}
-    vectors[MODEL["description"]] = builder.CreateString(MARK.decode())
     builder.StartObject(max(len(model.fields), MODEL["metadata"] + 1))
     builder.PrependUint32Slot(0, model.number(0, "<I"), 0)
     others = {field: len(data) - model.target(field) for field in range(1, len(model.fields)) if model.fields[field]}

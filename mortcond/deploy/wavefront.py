@@ -2,7 +2,7 @@
 
 Comes in: a Network with two LSTM layers. Goes out: its LiteRT graph. Every operation of an hour is called once, not
 once a layer. The product of the states has a block of zeros, for the first layer does not see the second; it is not
-stored. Two or three hours make one turn of the loop, since a turn costs as much as five operations.
+stored. Two or three hours make one turn of the loop, since a turn costs as much as several operations.
 
 What the layers read stands in a table of rows, (stays, 2 + hours, gates * units): x's part of the first layer's sums
 for every hour, and before them two rows for what is no hour:
