@@ -3,8 +3,8 @@
 Comes in: a file's bytes and a JSON-able dict. Goes out: the bytes with the dict in them, compressed, and back.
 
 The dict stands in the flatbuffer's own metadata under the name `mortcond.v1`: a mark, a SHA-256 of the whole file
-(computed with the hash's own bytes as zeros), then the JSON, compressed. So a file whose weights, graph or metadata were changed,
-or that was cut short, is told from a whole one before any of it is run.
+(computed with the hash's own bytes as zeros), then the JSON, compressed. So a file whose weights, graph or metadata
+were changed, or that was cut short, is told from a whole one before any of it is run.
 
 The compression (deflate) starts from a preset dictionary: the JSON of a typical file with the paper's variables. What a
 file has in common with it, which is most of the table of variables, then costs a few bytes in place of 2,000.
