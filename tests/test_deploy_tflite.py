@@ -74,6 +74,19 @@ def test_float32_equals_the_equations_at_any_batch(name, batch, tmp_path):
     np.testing.assert_allclose(risk, network.predict(x), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("hours", [1, 2, 3, 4, 6, 8, 48])
+@pytest.mark.parametrize("units", [(4, 4), (5, 3), (2, 5)])
+def test_two_layers_equal_the_equations_for_any_number_of_hours(hours, units, tmp_path):
+    network = lstm(units, FEATURES, hours)
+    generator = np.random.default_rng(5)
+    x = generator.normal(0, 1, (12, hours, FEATURES)).astype(np.float32)
+    x[generator.random(x.shape[:2]) < 0.3] = 0
+    x[0], x[1, -1], x[2, 0] = 0, 0, 0
+    for mode, tolerance in (("float32", 1e-6), ("int8", 0.05)):
+        risk = predictor(tmp_path, network, mode).predict(x)
+        np.testing.assert_allclose(risk, network.predict(x), rtol=0, atol=tolerance)
+
+
 @pytest.mark.parametrize("name", ["lstm", "hlstm", "dnn", "linear"])
 @pytest.mark.parametrize("resolver", [OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES])
 def test_with_and_without_xnnpack_the_same(name, resolver):

@@ -32,8 +32,10 @@ def zeros(main: Subgraph, counts: int, width: int) -> int:
     return ops.multiply(main, each, main.constant(np.zeros(width, np.float32)))
 
 
-def loop(main: Subgraph, condition: Subgraph, body: Subgraph, steps: int, read: list[int], states: list[int]) -> int:
-    """Add the loop to `main`; return the last layer's h at its end.
+def loop(
+    main: Subgraph, condition: Subgraph, body: Subgraph, steps: int, read: list[int], states: list[int]
+) -> tuple[int, int]:
+    """Add the loop to `main`; return the last layer's h and c at its end.
 
     Condition and body get as inputs: the step, `read` (never changed), then h and c of each layer.
     """
@@ -47,7 +49,7 @@ def loop(main: Subgraph, condition: Subgraph, body: Subgraph, steps: int, read: 
             subgraph.input(dtype, ())
     limit = condition.constant(np.array(steps, np.int32))
     condition.outputs = [condition.add("LESS", [condition.inputs[0], limit], "bool")]
-    return results[-2]
+    return results[-2], results[-1]
 
 
 def next_step(body: Subgraph, step: int) -> int:

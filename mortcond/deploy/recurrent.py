@@ -44,7 +44,7 @@ def build(network: Network, weights: Weights) -> Graph:
     product = ops.gather(main, _product(main, network.recurrent[0], stays, weights), order, 1, batch_dims=1)
     states = [zeros(main, counts, layer.units) for layer in network.recurrent for _ in ("h", "c")]
     read = [product, ops.reshape(main, counts, -1, network.hours, 1)]
-    state = loop(main, condition, body, network.hours, read, states)
+    state, _ = loop(main, condition, body, network.hours, read, states)
     _step(body, network, weights)
     main.outputs = [weights.dense(main, network, state)]
     graph.name(["stays"], ["risk"])

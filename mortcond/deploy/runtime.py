@@ -18,7 +18,7 @@ import numpy as np
 from mortcond.core.errors import InputError
 from mortcond.deploy import metadata
 
-BATCH = 32  # stays in one call: larger ones leave the processor's first cache, smaller ones pay for more calls
+BATCH = 64  # stays in one call: larger ones leave the processor's caches, smaller ones pay for more calls
 PROBE_SECONDS = 60
 PROBE = """
 import sys

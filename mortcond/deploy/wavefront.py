@@ -27,7 +27,7 @@ from mortcond.deploy.weights import Weights
 from mortcond.models.network import LSTMLayer, Network
 
 STEPS = 3  # hours a turn: for single stays 2 are 3 % slower, 1 is 15 %, 4 are no faster
-STEPS_INT8 = 2  # the third takes 0.5 KB, which who asks for the smallest file would rather not
+STEPS_SMALL = 2  # the third takes 0.5 KB, which who asks for the smallest file would rather not
 SHUT, REST, FIRST_HOUR = 0, 1, 2  # rows of the table
 JOINT = "recurrent.0 and recurrent.1"
 FAR_BELOW_ZERO = -1e4  # exp of it is 0 in float32
@@ -40,15 +40,21 @@ class Shape:
     hours: int
     units: int  # of the wider layer; the other one is filled up with units that are always 0
     steps: int  # hours a turn
+    small: bool  # whether a step more in the loop is better than the code of one after it
+
+    @property
+    def tail(self) -> bool:
+        """Whether the last step, of the second layer alone, comes after the loop."""
+        return not self.small and self.hours % self.steps == 0
 
     @property
     def turns(self) -> int:
-        return -(-(self.hours + 1) // self.steps)
+        return self.hours // self.steps if self.tail else -(-(self.hours + 1) // self.steps)
 
     @property
     def idle(self) -> int:
         """Steps before the first hour, to fill up the turns."""
-        return self.turns * self.steps - self.hours - 1
+        return 0 if self.tail else self.turns * self.steps - self.hours - 1
 
 
 def fits(network: Network) -> bool:
@@ -62,17 +68,21 @@ def build(network: Network, weights: Weights) -> Graph:
     main, condition, body = graph.subgraph(), graph.subgraph(), graph.subgraph()
     stays = main.input("float32", (-1, network.hours, network.features))
     first, second = network.recurrent
-    steps = STEPS_INT8 if weights.mode == "int8" else STEPS
-    shape = Shape(network.hours, max(first.units, second.units), steps)
+    small = weights.mode == "int8"
+    shape = Shape(network.hours, max(first.units, second.units), STEPS_SMALL if small else STEPS, small)
     counts = hours_that_count(main, stays)
     nothing = ops.reshape(main, zeros(main, counts, shape.units), -1, 1, 1, shape.units)
     table = _table(main, shape, _product(main, shape, first, stays, weights), nothing)
     state = ops.add(main, nothing, main.constant(np.zeros((2, 1), np.float32)))  # (stays, 1, layers, units)
-    state = loop(main, condition, body, shape.turns, [_rows(main, shape, counts), table], [state, state])
+    rows, last_row = _rows(main, shape, counts)
+    h, c = loop(main, condition, body, shape.turns, [rows, table], [state, state])
     _turn(body, shape, network.recurrent, weights)
+    if shape.tail:
+        x = ops.gather(main, table, last_row, 1, batch_dims=1)  # (stays, 1, layers, gates * units)
+        h, _ = _step(main, shape, network.recurrent, weights, x, h, c)
     # The dense layer sees the states of layer 2 alone: its weights for those of layer 1 are zeros.
     kernel = np.pad(network.dense[0].kernel, [(shape.units, shape.units - second.units), (0, 0)])
-    main.outputs = [weights.dense(main, network, state, kernel)]
+    main.outputs = [weights.dense(main, network, h, kernel)]
     graph.name(["stays"], ["risk"])
     return graph
 
@@ -95,8 +105,10 @@ def _table(main: Subgraph, shape: Shape, product: int, nothing: int) -> int:
     return ops.concatenate(main, [special, product], 1)
 
 
-def _rows(main: Subgraph, shape: Shape, counts: int) -> int:
-    """Return (stays, turns, steps, layers) int32: which row of the table each layer reads in each step.
+def _rows(main: Subgraph, shape: Shape, counts: int) -> tuple[int, int | None]:
+    """Return which row of the table each layer reads, int32.
+
+    The first is (stays, turns, steps, layers); the second, where there is a step after the loop, (stays, 1, layers).
 
     The hours are sorted by a key that is higher for skipped ones, then for earlier ones, and from which their row
     follows: SHUT for all that were skipped.
@@ -108,24 +120,36 @@ def _rows(main: Subgraph, shape: Shape, counts: int) -> int:
     main.tensors[order] = Tensor("int32")
     first = ops.subtract(main, main.constant(np.array(FIRST_HOUR - apart, np.float32)), keys, relu=True)
     second = main.add("SIGN", [first])  # SHUT or REST, an hour later
-    steps = [
-        ops.pad(main, rows, [(0, 0), end]) for rows, end in ((first, (shape.idle, 1)), (second, (shape.idle + 1, 0)))
-    ]
-    rows = main.add("PACK", steps, options=schema.PackOptionsT(valuesCount=2, axis=2))
-    return ops.reshape(main, main.add("CAST", [rows], "int32"), -1, shape.turns, shape.steps, 2, dtype="int32")
+    last = None
+    if shape.tail:
+        second, last = ops.split(main, second, [shape.hours - 1, 1], 1)
+        last = _whole(main, ops.pad(main, last, [(0, 0), (1, 0)]), 1, 2)
+    else:
+        first = ops.pad(main, first, [(0, 0), (shape.idle, 1)])
+    second = ops.pad(main, second, [(0, 0), (shape.idle + 1, 0)])
+    rows = main.add("PACK", [first, second], options=schema.PackOptionsT(valuesCount=2, axis=2))
+    return _whole(main, rows, shape.turns, shape.steps, 2), last
+
+
+def _whole(main: Subgraph, rows: int, *shape: int) -> int:
+    return ops.reshape(main, main.add("CAST", [rows], "int32"), -1, *shape, dtype="int32")
 
 
 def _turn(body: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights) -> None:
     """Some hours of both layers: the first at its hour, the second at the one before."""
     turn, rows, table, h, c = body.inputs
-    kernel, bias = _joint_kernel(shape, *layers)
     now = ops.gather(body, rows, turn, 1, dtype="int32")  # (stays, steps, layers)
     read = ops.gather(body, table, now, 1, batch_dims=1)  # (stays, steps, layers, gates * units)
     for x in ops.split(body, read, shape.steps, 1):
-        product = weights.linear(body, h, JOINT, kernel, bias, block=shape.units)
-        z = ops.add(body, ops.reshape(body, product, -1, 1, 2, 4 * shape.units), x)
-        h, c = new_state(body, *activated(body, z, 3), c)  # (stays, 1, layers, units) each
+        h, c = _step(body, shape, layers, weights, x, h, c)
     body.outputs = [next_step(body, turn), rows, table, h, c]
+
+
+def _step(graph: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights, x: int, h: int, c: int):
+    """Return h and c, (stays, 1, layers, units), after a step that reads x, (stays, 1, layers, gates * units)."""
+    product = weights.linear(graph, h, JOINT, *_joint_kernel(shape, *layers), block=shape.units)
+    z = ops.add(graph, ops.reshape(graph, product, -1, 1, 2, 4 * shape.units), x)
+    return new_state(graph, *activated(graph, z, 3), c)
 
 
 def join(network: Network, moments: dict[str, np.ndarray]) -> None:
