@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -129,12 +129,16 @@ class _Architecture:
     layers: int | None = None
     hidden_width: int | None = None
     hidden_depth: int | None = None
+    summary: str | None = None
     dropout: float | None = None
 
 
 def _initial(a: _Architecture, features: int, hours: int, mask_columns: tuple[int, ...], seed: int) -> Network:
     if a.arch == "lstm":
         return lstm((a.width,) * a.layers, features, hours, seed)
+    if a.summary == "full":
+        network = dnn((a.width,), 6 * features, hours, seed)
+        return replace(network, features=features, summary="full", mask_columns=())
     if a.arch == "dnn":
         return dnn(tuple(a.width >> index for index in range(a.layers)), features, hours, seed)
     return hlstm(a.width, (a.hidden_width or a.width,) * (a.hidden_depth or 1), features, hours, seed=seed)

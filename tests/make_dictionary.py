@@ -1,10 +1,10 @@
-"""Make the preset dictionary of the metadata's compression again, from the files of a run on the bundled sample.
+"""Make a preset dictionary of the metadata's compression again, from the files of a run on the bundled sample.
 
-    mortcond run -w WORKSPACE && python tests/make_dictionary.py WORKSPACE
+    mortcond run -w WORKSPACE --variables TABLE && python tests/make_dictionary.py WORKSPACE TABLE
 
-Hashes of data are left out and measured numbers cut short: what is in it is the form of the metadata and the paper's
-variables, and nothing of any data. A file can only be read with the dictionary it was written with: after a release a
-new one needs a new name in `deploy/metadata.py`.
+TABLE is paper76 or extended. Hashes of data are left out and measured numbers cut short: what is in it is the form of
+the metadata and a table of variables, and nothing of any data. A file can only be read with the dictionary it was
+written with: after a release a new one needs a new number in `deploy/metadata.py`.
 """
 
 import re
@@ -30,7 +30,7 @@ HASH = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def neutral(value: Any) -> Any:
-    """Return a record with its hashes empty and its fractions cut to two digits."""
+    """Return a record with its fractions cut to two digits."""
     if isinstance(value, dict):
         return {name: neutral(entry) for name, entry in value.items()}
     if isinstance(value, list):
@@ -40,16 +40,18 @@ def neutral(value: Any) -> Any:
     return value
 
 
-def dictionary(workspace: Path) -> bytes:
+def dictionary(workspace: Path, table: str) -> bytes:
+    """Return the end of the JSON of a run's files: what they have of their own, then what they share."""
     records = [metadata.read(workspace / name) for name in FILES]
     shared = {name: records[-1][name] for name in SHARED}
     scaling = {name: neutral(shared["inputs"][name]) for name in ("mean", "std")}
     shared |= {"inputs": shared["inputs"] | scaling, "prevalence": neutral(shared["prevalence"])}
     own = [neutral({name: part for name, part in record.items() if name not in SHARED}) for record in records]
-    known = load("paper76").sha256  # of the table that comes with it, the one hash that files have in common
+    known = load(table).sha256  # of the table that comes with it, the one hash that files have in common
     text = HASH.sub(lambda found: known if found[0] == known else "", "\n".join(map(metadata.as_text, [*own, shared])))
     return text.replace(f"{workspace}/", "artifacts/").encode()[-WINDOW:]
 
 
 if __name__ == "__main__":
-    metadata.DICTIONARY.write_bytes(dictionary(Path(sys.argv[1])))
+    path = next(path for path in metadata.DICTIONARIES.values() if sys.argv[2] in path.name)
+    path.write_bytes(dictionary(Path(sys.argv[1]), sys.argv[2]))

@@ -45,6 +45,7 @@ def test_what_a_baseline_can_be_made_into():
     [
         (Recipe("new", "lstm", (16, 16)), "lstm16x16"),
         (Recipe("new", "linear"), "linear"),
+        (Recipe("new", "dnn", (8,), distil=True, summary="full"), "dnn8-full-distil"),
         (Recipe("pruned", "dnn", (), 0.5), "dnn-pruned50"),
         (Recipe("converted", "hlstm", (), None, True), "lstm-hlstm-distil"),
         (Recipe("converted", "hlstm", (), 0.25, True), "lstm-pruned25-hlstm-distil"),

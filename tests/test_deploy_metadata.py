@@ -10,10 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mortcond.core.errors import InputError
+from mortcond.dataset import InputSpec
 from mortcond.deploy import metadata, tflite
 from mortcond.deploy.anatomy import anatomy
 from mortcond.deploy.flatbuffer import Malformed
 from mortcond.deploy.runtime import Predictor
+from mortcond.variables import load
 
 NETWORK = lstm((3, 3))
 PLAIN = tflite.build(NETWORK).bytes
@@ -78,22 +80,26 @@ def test_metadata_that_is_no_object_is_refused(tmp_path, text, monkeypatch):
         metadata.read(written(tmp_path, metadata.attach(PLAIN, {})))
 
 
-def test_the_papers_variables_cost_little(sample_spec):
-    record = {"inputs": sample_spec, "intended_use": metadata.INTENDED_USE, "limits": metadata.LIMITS}
+@pytest.mark.parametrize("table", ["paper76", "extended"])
+def test_a_table_of_variables_that_comes_with_it_costs_little(table):
+    record = {"inputs": spec_of(table), "intended_use": metadata.INTENDED_USE, "limits": metadata.LIMITS}
     plain = len(zlib.compress(json.dumps(record).encode(), 9))
     assert len(metadata.attach(PLAIN, record)) - len(PLAIN) < 1_000 < plain
 
 
-@pytest.fixture
-def sample_spec():
-    from mortcond.dataset import InputSpec
-    from mortcond.variables import load
-
-    variables, generator = load("paper76"), np.random.default_rng(0)
+def spec_of(table: str) -> dict:
+    variables, generator = load(table), np.random.default_rng(0)
     count = len(variables.columns(()))
-    mean = np.where(np.arange(count) < 12, generator.normal(50, 30, count), 0)
+    mean = np.where(np.arange(count) < 12, np.round(generator.normal(50, 30, count), 4), 0)
     normals = tuple(float(variable.normal_value or 0) for variable in variables)
     return InputSpec(variables, 48, (), normals, mean, np.ones(count), 0.13).to_dict()
+
+
+def test_text_compressed_by_another_version_is_refused(tmp_path, monkeypatch):
+    compressed = b"9" + metadata.compress(b"{}")[1:]
+    monkeypatch.setattr(metadata, "compress", lambda _: compressed)
+    with pytest.raises(InputError, match="another version"):
+        metadata.read(written(tmp_path, metadata.attach(PLAIN, {})))
 
 
 def refusals(tmp_path, data: bytes) -> str:

@@ -330,13 +330,14 @@ def _is_uncondensed(manifest: Manifest) -> bool:
 
 
 def render(result: Record) -> Iterator[Any]:
-    """Show the candidates from the smallest up, and the answer."""
+    """Show the smallest file of each network, from the smallest up, and the answer."""
     if result["candidates"]:
         yield _table(result)
     stays, deaths = result["validation"]["stays"], result["validation"]["deaths"]
     count = len({record["network"] for record in result["candidates"]})
     left = f"not tried: {len(result['untried'])} that could be smaller, {len(result['larger'])} larger than the answer"
-    yield f"{count} networks compared on {stays:,} validation stays ({deaths:,} deaths); {left}."
+    files = f"{len(result['candidates'])} files of {count} networks"
+    yield f"{files} compared on {stays:,} validation stays ({deaths:,} deaths); {left}."
     if result["chosen"]:
         best = result["chosen"]
         test = best["test"]
@@ -350,17 +351,27 @@ def _table(result: Record) -> Any:
     from rich.table import Table
 
     baseline = result["baseline"]
-    table = Table(title=f"Against {baseline['name']}: {baseline['bytes']:,} bytes, AUROC {baseline['auroc']:.3f}")
+    title = f"Smallest file of each network against {baseline['name']}: "
+    title += f"{baseline['bytes']:,} bytes, AUROC {baseline['auroc']:.3f}"
+    table = Table(title=title, box=None, pad_edge=False)
     table.add_column("Candidate", overflow="fold")
-    for heading in ("Bytes", "µs a stay", "AUROC", "Difference [95 %]"):
+    for heading in ("Bytes", "µs", "AUROC", "Difference [95 %]"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("Verdict", no_wrap=True)
-    for record in result["candidates"]:
-        chosen = result["chosen"] is not None and record["name"] == result["chosen"]["name"]
-        time_us = "-" if record["latency_us"] is None else f"{record['latency_us']:.1f}"
+    chosen = result["chosen"] and result["chosen"]["name"]
+    for record in _smallest_of_each(result["candidates"], chosen):
+        time_us = "-" if record["latency_us"] is None else f"{record['latency_us']:.0f}"
+        name = record["name"] + (" *" if record["name"] == chosen else "")
         cells = (f"{record['bytes']:,}", time_us, f"{record['auroc']:.3f}", difference_in_words(record))
-        style = "bold" if chosen else None
-        table.add_row(
-            record["name"] + (" *" if chosen else ""), *cells, record["verdict"].split(" with ")[0], style=style
-        )
+        verdict = record["verdict"].split(" with ")[0]
+        table.add_row(name, *cells, verdict, style="bold" if record["name"] == chosen else None)
     return table
+
+
+def _smallest_of_each(records: list[Record], chosen: str | None) -> list[Record]:
+    """Return one file of each network, the chosen one or the smallest; `records` go from the smallest up."""
+    shown: dict[str, Record] = {}
+    for record in records:
+        if record["network"] not in shown or record["name"] == chosen:
+            shown[record["network"]] = record
+    return sorted(shown.values(), key=lambda record: record["bytes"])

@@ -59,7 +59,8 @@ class Workshop:
         if recipe.arch == "linear":
             output = DenseLayer(np.ones((6 * len(names), 1), np.float32), np.zeros(1, np.float32), "sigmoid")
             return Network("linear", len(names), hours, (), (output,), summary="full")
-        architecture = Architecture(recipe.arch, width=recipe.units[0], layers=len(recipe.units))
+        shape = {"width": recipe.units[0], "layers": len(recipe.units), "summary": recipe.summary}
+        architecture = Architecture(recipe.arch, **shape)
         return initial(architecture, len(names), hours, mask_columns(names), self.session.seed)
 
     def _pruned(self, recipe: Recipe) -> Network:

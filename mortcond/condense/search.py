@@ -21,6 +21,7 @@ UNITS: dict[str, tuple[tuple[int, ...], ...]] = {
     "hlstm": ((4,), (8,), (16,)),
     "lstm": ((4,), (8,), (16,), (8, 8), (16, 16)),
 }
+ON_FULL_SUMMARY = ((4,), (8,), (16,))  # units of dense networks that see what linear sees
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,14 @@ class Recipe:
     units: tuple[int, ...] = ()  # of the layers of a new one
     quantile: float | None = None  # of the baseline's channels, cut before anything else
     distil: bool = False  # learns from the baseline's risks as well
+    summary: str | None = None  # of a new dense network, where it is not the mean
 
     @property
     def name(self) -> str:
-        """What it is, such as lstm16x16, lstm-pruned50, hlstm8-distil or lstm-pruned50-hlstm."""
+        """What it is, such as lstm16x16, lstm-pruned50, dnn8-full, hlstm8-distil or lstm-pruned50-hlstm."""
         cut = f"-pruned{round(100 * self.quantile)}" if self.quantile is not None else ""
         start = {"new": self.arch + "x".join(map(str, self.units)), "pruned": self.arch, "converted": "lstm"}
-        end = "-hlstm" if self.origin == "converted" else ""
+        end = "-hlstm" if self.origin == "converted" else f"-{self.summary}" if self.summary else ""
         return start[self.origin] + cut + end + ("-distil" if self.distil else "")
 
     def to_dict(self) -> Record:
@@ -57,6 +59,9 @@ def recipes(baseline_arch: str, archs: Sequence[str]) -> list[Recipe]:
     """
     found = [Recipe("new", arch, units) for arch in archs for units in UNITS[arch]]
     found += [Recipe("new", arch, units, distil=True) for arch in archs if arch != "linear" for units in UNITS[arch]]
+    if "dnn" in archs:
+        shapes = [(units, taught) for taught in (False, True) for units in ON_FULL_SUMMARY]
+        found += [Recipe("new", "dnn", units, distil=taught, summary="full") for units, taught in shapes]
     if baseline_arch in archs and baseline_arch != "linear":
         found += [Recipe("pruned", baseline_arch, (), share, taught) for share in QUANTILES for taught in (False, True)]
     if baseline_arch == "lstm" and "hlstm" in archs:

@@ -6,8 +6,9 @@ The dict stands in the flatbuffer's own metadata under the name `mortcond.v1`: a
 (computed with the hash's own bytes as zeros), then the JSON, compressed. So a file whose weights, graph or metadata
 were changed, or that was cut short, is told from a whole one before any of it is run.
 
-The compression (deflate) starts from a preset dictionary: the JSON of a typical file with the paper's variables. What a
-file has in common with it, which is most of the table of variables, then costs a few bytes in place of 2,000.
+The compression (deflate) starts from a preset dictionary, of which there is one for each table of variables that comes
+with mortcond: the JSON of typical files. What a file has in common with it, which is most of the table of variables,
+then costs a few bytes in place of 2,000. The file says which it was.
 """
 
 import hashlib
@@ -24,7 +25,10 @@ from mortcond.deploy.flatbuffer import MODEL, Malformed, Table, metadata_entries
 
 NAME = "mortcond.v1"
 MARK = b"\x93mort1"  # before the hash: a file in which it stands had metadata, also where NAME was damaged
-DICTIONARY = Path(__file__).with_name("dictionary-v1.txt")  # belongs to NAME: another one needs another name
+DICTIONARIES = {  # by the byte that stands before what was compressed with each; another one needs another byte
+    number: Path(__file__).with_name(f"dictionary-{table}-v1.txt")
+    for number, table in ((b"1", "paper76"), (b"2", "extended"))
+}
 INTENDED_USE = (
     "Research: to estimate the risk of death in hospital of an adult in intensive care, from the measurements of the "
     "first 48 hours of the stay. It is no medical device and no ground for a decision about a patient."
@@ -119,15 +123,21 @@ def extract(data: bytes, path: Path) -> Embedded | None:
 
 
 def compress(text: bytes) -> bytes:
-    """Return text compressed without the checksum of zlib: the file's SHA-256 covers it."""
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED, DICTIONARY.read_bytes())
+    """Return text compressed from the dictionary that suits it best, without zlib's checksum: there is the SHA-256."""
+    return min((number + _deflated(text, path.read_bytes()) for number, path in DICTIONARIES.items()), key=len)
+
+
+def _deflated(text: bytes, dictionary: bytes) -> bytes:
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FILTERED, dictionary)
     return compressor.compress(text) + compressor.flush()
 
 
 def decompress(data: bytes) -> bytes:
     """Return what `compress` was given, at most MOST_TEXT bytes of it: a small file must not fill the memory."""
-    decompressor = zlib.decompressobj(-15, DICTIONARY.read_bytes())
-    text = decompressor.decompress(data, MOST_TEXT)
+    if data[:1] not in DICTIONARIES:
+        raise ValueError("it was written by another version of mortcond")
+    decompressor = zlib.decompressobj(-15, DICTIONARIES[data[:1]].read_bytes())
+    text = decompressor.decompress(data[1:], MOST_TEXT)
     if not decompressor.eof:
         raise ValueError(f"it is cut short or unpacks to more than {MOST_TEXT:,} bytes")
     return text
