@@ -80,7 +80,8 @@ def test_every_candidate_has_a_record_and_the_tradeoff_is_drawn(tmp_path, traini
     for name in ("tradeoff.png", "tradeoff.svg", "tradeoff.csv", "result.json"):
         assert (tmp_path / "condense" / name).stat().st_size > 200
     table, *lines = render(result)
-    assert table.row_count == len(result["candidates"])
+    assert table.row_count == len({record["network"] for record in result["candidates"]})
+    assert any(result["chosen"]["name"] in cell for cell in table.columns[0].cells)
     assert "looked at once" in " ".join(lines)
 
 
