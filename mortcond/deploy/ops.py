@@ -39,6 +39,8 @@ def split(graph: Subgraph, x: int, sizes: int | list[int], axis: int) -> list[in
     """Cut x along an axis into so many equal parts, or into parts of the given sizes."""
     if not isinstance(sizes, int) and len(set(sizes)) == 1:
         sizes = len(sizes)
+    if sizes == 1:
+        return [x]
     where = graph.constant(np.array(axis, np.int32))
     if isinstance(sizes, int):
         return list(graph.add("SPLIT", [where, x], count=sizes, options=schema.SplitOptionsT(numSplits=sizes)))

@@ -8,6 +8,7 @@ What makes it small and fast, each measured (tests/benchmarks/inference_speed.py
 - Keras' masking would need three operations a state and hour. Here the skipped hours of each stay are moved to its
   front, in a sort before the loop; there the cell gate is multiplied by 0, so that the cell state keeps its initial 0,
   and h = o tanh(0) = 0 follows by itself. The hours that count keep their order, so the result is the same.
+- Two or three hours make one turn of the loop.
 - Two LSTM layers run as one: see `wavefront`.
 """
 
@@ -41,26 +42,45 @@ def build(network: Network, weights: Weights) -> Graph:
     counts = hours_that_count(main, stays)
     order = skipped_first(main, counts, network.hours)
     counts = ops.gather(main, counts, order, 1, batch_dims=1)
-    product = ops.gather(main, _product(main, network.recurrent[0], stays, weights), order, 1, batch_dims=1)
+    product, width = _product(main, network.recurrent[0], stays, weights)
+    product = ops.gather(main, product, order, 1, batch_dims=1)
     states = [zeros(main, counts, layer.units) for layer in network.recurrent for _ in ("h", "c")]
-    read = [product, ops.reshape(main, counts, -1, network.hours, 1)]
-    state, _ = loop(main, condition, body, network.hours, read, states)
-    _step(body, network, weights)
+    steps = _steps(network.hours, weights.mode)
+    turns = network.hours // steps
+    by_turn = [ops.reshape(main, values, -1, turns, steps * width) for values, width in ((product, width), (counts, 1))]
+    state, _ = loop(main, condition, body, turns, by_turn, states)
+    _turn(body, network, weights, steps)
     main.outputs = [weights.dense(main, network, state)]
     graph.name(["stays"], ["risk"])
     return graph
 
 
-def _product(main: Subgraph, layer: LSTMLayer | HiddenLSTMLayer, stays: int, weights: Weights) -> int:
+def _steps(hours: int, mode: str) -> int:
+    """Return how many hours make a turn: as many as for two layers in one, or fewer, so that they make whole turns."""
+    most = wavefront.STEPS_SMALL if mode == "int8" else wavefront.STEPS
+    return max(steps for steps in range(1, most + 1) if hours % steps == 0)
+
+
+def _product(main: Subgraph, layer: LSTMLayer | HiddenLSTMLayer, stays: int, weights: Weights) -> tuple[int, int]:
+    """Return x's part of the first layer's sums, (stays, hours, width), and their width."""
     if isinstance(layer, LSTMLayer):
-        return weights.of_each_hour(main, stays, "recurrent.0.input", flat(gate_major(layer.kernel)))
-    return weights.of_each_hour(main, stays, "recurrent.0.hidden.x", _first_hidden(layer, from_x=True))
+        name, kernel = "recurrent.0.input", flat(gate_major(layer.kernel))
+    else:
+        name, kernel = "recurrent.0.hidden.x", _first_hidden(layer, from_x=True)
+    return weights.of_each_hour(main, stays, name, kernel), kernel.shape[1]
 
 
-def _step(body: Subgraph, network: Network, weights: Weights) -> None:
-    """One hour of every layer, one after the other."""
-    step, projected, counts, *states = body.inputs
-    x, count = (ops.gather(body, values, step, 1) for values in (projected, counts))
+def _turn(body: Subgraph, network: Network, weights: Weights, steps: int) -> None:
+    """Some hours, one after the other."""
+    turn, products, counts, *states = body.inputs
+    by_hour = [ops.split(body, ops.gather(body, values, turn, 1), steps, 1) for values in (products, counts)]
+    for x, count in zip(*by_hour, strict=True):
+        states = _step(body, network, weights, x, count, states)
+    body.outputs = [next_step(body, turn), products, counts, *states]
+
+
+def _step(body: Subgraph, network: Network, weights: Weights, x: int, count: int, states: list[int]) -> list[int]:
+    """Return h and c of every layer after an hour, from those before; the layers one after the other."""
     new_states = []
     for index, layer in enumerate(network.recurrent):
         h, c = states[2 * index : 2 * index + 2]
@@ -68,7 +88,7 @@ def _step(body: Subgraph, network: Network, weights: Weights) -> None:
         i, f, o, g = gates(body, index, layer, x, h, weights)
         new_states += new_state(body, i, f, o, ops.multiply(body, g, count), c)
         x = new_states[-2]
-    body.outputs = [next_step(body, step), projected, counts, *new_states]
+    return new_states
 
 
 def _lstm_gates(body: Subgraph, index: int, layer: LSTMLayer, x: int, h: int, weights: Weights) -> list[int]:
