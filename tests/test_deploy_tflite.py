@@ -145,6 +145,7 @@ def test_every_weight_matrix_is_what_the_mode_says(mode):
         kinds = {row["name"]: row["dtype"] for row in converted.tensors}
         assert {kind for tensor, kind in kinds.items() if tensor.endswith("kernel")} == {wanted}, name
         assert all(row["why"] for row in converted.tensors)
+        assert len(kinds) == len(converted.tensors)
     matrices = [weight for weight in anatomy(converted.bytes).weights if len(weight["shape"]) == 2]
     assert {weight["dtype"] for weight in matrices} == {wanted}
 

@@ -143,7 +143,9 @@ class Weights:
         return graph.add("DEQUANTIZE", [constant], version=2, shape=shape)
 
     def note(self, name: str, array: np.ndarray, dtype: str, why: str) -> None:
-        self.table.append({"name": name, "shape": list(array.shape), "dtype": dtype, "why": why})
+        """Add a line to the table; a matrix that stands in two subgraphs is stored, and told, once."""
+        if all(line["name"] != name for line in self.table):
+            self.table.append({"name": name, "shape": list(array.shape), "dtype": dtype, "why": why})
 
 
 def _vector(graph: Subgraph, bias: np.ndarray, scale: Quantization | None) -> int:
