@@ -120,8 +120,7 @@ def _mark_baseline(axes: Any, facts: Record) -> None:
     axes.axhline(baseline["auroc"], color=INK, lw=0.9, zorder=0)
     axes.axhline(baseline["auroc"] - facts["margin"], color=INK, lw=0.9, ls=(0, (3, 2)), zorder=0)
     text = f"baseline {baseline['name']} (star); dashed: {facts['margin']:g} below it"
-    place = {"xy": (0.01, baseline["auroc"]), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-    axes.annotate(text, xytext=(0, 3), fontsize=7, color=INK, **place)
+    axes.set_title(text, loc="left", fontsize=7, color=INK)  # above the points, where no name can lie on it
 
 
 def _mark_chosen(axes: Any, records: list[Record], chosen: str | None) -> None:
