@@ -23,13 +23,8 @@ from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.tflite import build
 from mortcond.deploy.weights import EIGHT_BITS, MODES
 
-TOLERANCE = {
-    "float32": 1e-5,
-    "float16": 0.01,
-    "dynamic": 0.1,
-    "int8": 0.1,
-    "integer": 0.1,
-}  # of any stay's probability, by mode
+# The largest change of any stay's probability, by mode.
+TOLERANCE = {"float32": 1e-5, "float16": 0.01, "dynamic": 0.1, "int8": 0.1, "integer": 0.1}
 MEAN_SHARE = 0.1  # of that, what the mean change may be
 AUROC_LOSS = 0.005  # what the file may lose against its parent
 WHAT = "a trained model directory"

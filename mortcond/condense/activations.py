@@ -45,7 +45,7 @@ def layer_inputs(network: Network, x: np.ndarray, index: int) -> tuple[np.ndarra
         if layer_index == index:
             seen.append((inputs[measured], h[measured]))
 
-    _walk(network, x.astype(np.float64), record)
+    network.walk(x.astype(np.float64), record)
     return np.concatenate([inputs for inputs, _ in seen]), np.concatenate([h for _, h in seen])
 
 
@@ -56,7 +56,7 @@ def _record_hours(network: Network, x: np.ndarray, recorded: dict[str, list[np.n
         if isinstance(layer, HiddenLSTMLayer):
             _record_gates(layer, f"recurrent.{index}", np.concatenate([inputs, h], axis=1), recorded)
 
-    state = _walk(network, x, record)
+    state = network.walk(x, record)
     recorded[f"recurrent.{len(network.recurrent) - 1}"].append(state)
     return state
 
@@ -67,18 +67,3 @@ def _record_gates(layer: HiddenLSTMLayer, prefix: str, x_and_h: np.ndarray, reco
         for depth, weights in enumerate(gate.hidden):
             values = np.maximum(values @ weights, 0)
             recorded[f"{prefix}.{name}.hidden.{depth}"].append(values)
-
-
-def _walk(network: Network, x: np.ndarray, record) -> np.ndarray:
-    """Step through the hours, telling `record` (layer index, its inputs, h before, measured); return the last h."""
-    measured = np.any(x != 0, axis=2)  # (stays, hours)
-    states = [(np.zeros((len(x), layer.units)),) * 2 for layer in network.recurrent]
-    for hour in range(x.shape[1]):
-        inputs, now = x[:, hour], measured[:, hour]
-        for index, layer in enumerate(network.recurrent):
-            h, c = states[index]
-            record(index, inputs, h, now)
-            stepped = layer.step(inputs, h, c)
-            states[index] = tuple(np.where(now[:, None], new, old) for new, old in zip(stepped, (h, c), strict=True))
-            inputs = states[index][0]
-    return states[-1][0]

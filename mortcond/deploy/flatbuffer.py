@@ -12,7 +12,7 @@ from functools import cached_property
 IDENTIFIER = b"TFL3"
 
 # Fields by their place in the schema's tables.
-MODEL = {"operator_codes": 1, "subgraphs": 2, "description": 3, "buffers": 4, "metadata": 6, "signatures": 7}
+MODEL = {"operator_codes": 1, "subgraphs": 2, "buffers": 4, "metadata": 6, "signatures": 7}
 SUBGRAPH = {"tensors": 0, "inputs": 1, "outputs": 2, "operators": 3}
 TENSOR = {"shape": 0, "type": 1, "buffer": 2, "name": 3, "quantization": 4, "shape_signature": 7}
 OPERATOR = {"opcode_index": 0, "inputs": 1, "outputs": 2}

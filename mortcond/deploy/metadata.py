@@ -192,7 +192,7 @@ def _first_part(model: Table) -> int:
 
     Offsets lead forward, and `graph.Writer` writes the list of buffers and the root last, so at the front: they go.
     """
-    replaced = (MODEL["buffers"], MODEL["metadata"], MODEL["description"])
+    replaced = (MODEL["buffers"], MODEL["metadata"])
     kept = [field for field, place in enumerate(model.fields) if field and place and field not in replaced]
     tables = [*model.tables(MODEL["buffers"]), *model.tables(MODEL["metadata"])]
     return min([model.target(field) for field in kept] + [table.first_byte for table in tables])

@@ -46,18 +46,12 @@ def _squared(values: np.ndarray) -> np.ndarray:
 
 def _of_hours(network: Network, x: np.ndarray, found: Moments) -> np.ndarray:
     """Add the moments of the recurrent layers hour by hour; return the last layer's h at the end."""
-    counts = np.any(x != 0, axis=2)  # (stays, hours)
-    states = [(np.zeros((len(x), layer.units)),) * 2 for layer in network.recurrent]
-    for hour in range(x.shape[1]):
-        now, inputs = counts[:, hour], x[:, hour]
-        for index, layer in enumerate(network.recurrent):
-            h, c = states[index]
-            name, seen = f"recurrent.{index}", np.concatenate([inputs, h], axis=1)[now]
-            _of_layer(layer, name, seen, inputs.shape[1], found)
-            stepped = layer.step(inputs, h, c)
-            states[index] = tuple(np.where(now[:, None], new, old) for new, old in zip(stepped, (h, c), strict=True))
-            inputs = states[index][0]
-    return states[-1][0]
+
+    def record(index: int, inputs: np.ndarray, h: np.ndarray, now: np.ndarray) -> None:
+        x_and_h = np.concatenate([inputs, h], axis=1)[now]
+        _of_layer(network.recurrent[index], f"recurrent.{index}", x_and_h, inputs.shape[1], found)
+
+    return network.walk(x, record)
 
 
 def _of_layer(layer, name: str, x_and_h: np.ndarray, inputs: int, found: Moments) -> None:

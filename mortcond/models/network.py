@@ -5,6 +5,7 @@ paper, their count, and a plain evaluation of the paper's equations, the referen
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -129,25 +130,35 @@ class Network:
         An hour whose features are all zero is skipped, as by Keras' Masking layer (paper, section II-E).
         """
         if self.recurrent:
-            state = self._last_state(x.astype(precision))
+            state = self.walk(x.astype(precision), lambda *_: None)
         else:
             state = summarise(x.astype(precision), self.summary, self.mask_columns)
         for layer in self.dense:
             state = layer(state)
         return state[:, 0]
 
-    def _last_state(self, x: np.ndarray) -> np.ndarray:
-        measured = np.any(x != 0, axis=2, keepdims=True)  # (stays, hours, 1)
+    def walk(self, x: np.ndarray, record: Callable[[int, np.ndarray, np.ndarray, np.ndarray], None]) -> np.ndarray:
+        """Step the recurrent layers through the hours, and return the last one's h at the end, (stays, units).
+
+        Parameters
+        ----------
+        x
+            (stays, hours, features), scaled, in the precision to compute in.
+        record
+            Told, for each hour and layer: the layer's index, its input (stays, inputs), its h before the hour
+            (stays, units), and which stays the hour counts for (stays,), bool.
+        """
+        measured = np.any(x != 0, axis=2)  # (stays, hours)
         states = [(np.zeros((len(x), layer.units), x.dtype),) * 2 for layer in self.recurrent]
         for hour in range(x.shape[1]):
-            inputs = x[:, hour]  # (stays, features)
+            inputs, now = x[:, hour], measured[:, hour]
             for index, layer in enumerate(self.recurrent):
-                h, c = layer.step(inputs, *states[index])
-                states[index] = tuple(
-                    np.where(measured[:, hour], new, old) for new, old in zip((h, c), states[index], strict=True)
-                )
+                old = states[index]
+                record(index, inputs, old[0], now)
+                stepped = layer.step(inputs, *old)
+                states[index] = tuple(np.where(now[:, None], new, kept) for new, kept in zip(stepped, old, strict=True))
                 inputs = states[index][0]
-        return states[-1][0]  # (stays, units)
+        return states[-1][0]
 
     def save(self, path: Path) -> None:
         """Write the network to an npz file, without pickles."""
