@@ -12,9 +12,17 @@ from mortcond.deploy.graph import Subgraph, Tensor
 GATE_ORDER = (0, 1, 3, 2)  # input, forget, output, cell: the three sigmoids, then the tanh
 
 
-def hours_that_count(main: Subgraph, stays: int) -> int:
-    """Return (stays, hours) of 0 and 1: whether any feature of the hour is other than 0 (Keras' Masking)."""
-    return main.add("SIGN", [ops.reduce(main, "SUM", main.add("ABS", [stays]), 2)])
+def magnitudes(main: Subgraph, stays: int) -> int:
+    """Return the sum of each hour's absolute values, (stays, hours)."""
+    return ops.reduce(main, "SUM", main.add("ABS", [stays]), 2)
+
+
+def hours_that_count(main: Subgraph, sums: int) -> int:
+    """Return (stays, hours) of 0 and 1: whether any feature of the hour is other than 0 (Keras' Masking).
+
+    By way of bool and not by SIGN, whose NaN would be no hour and no row of a table.
+    """
+    return main.add("CAST", [main.add("CAST", [sums], "bool")])
 
 
 def skipped_first(main: Subgraph, counts: int, hours: int) -> int:
@@ -26,10 +34,9 @@ def skipped_first(main: Subgraph, counts: int, hours: int) -> int:
     return order
 
 
-def zeros(main: Subgraph, counts: int, width: int) -> int:
-    """Return zeros (stays, width), with the number of stays from `counts`, (stays, hours)."""
-    each = ops.reduce(main, "SUM", counts, 1, keep=True)  # (stays, 1)
-    return ops.multiply(main, each, main.constant(np.zeros(width, np.float32)))
+def zeros(main: Subgraph, sums: int, width: int) -> int:
+    """Return zeros (stays, width) from the magnitudes of the hours, NaN for a stay with a NaN."""
+    return ops.multiply(main, ops.reduce(main, "SUM", sums, 1, keep=True), main.constant(np.zeros(width, np.float32)))
 
 
 def loop(

@@ -41,11 +41,11 @@ def split(graph: Subgraph, x: int, sizes: int | list[int], axis: int) -> list[in
         sizes = len(sizes)
     if sizes == 1:
         return [x]
-    where = graph.constant(np.array(axis, np.int32))
+    where, dtype = graph.constant(np.array(axis, np.int32)), graph.tensors[x].dtype
     if isinstance(sizes, int):
-        return list(graph.add("SPLIT", [where, x], count=sizes, options=schema.SplitOptionsT(numSplits=sizes)))
+        return list(graph.add("SPLIT", [where, x], dtype, count=sizes, options=schema.SplitOptionsT(numSplits=sizes)))
     inputs, count = [x, graph.integers(*sizes), where], len(sizes)
-    return list(graph.add("SPLIT_V", inputs, count=count, options=schema.SplitVOptionsT(numSplits=count)))
+    return list(graph.add("SPLIT_V", inputs, dtype, count=count, options=schema.SplitVOptionsT(numSplits=count)))
 
 
 def concatenate(graph: Subgraph, parts: list[int], axis: int) -> int:

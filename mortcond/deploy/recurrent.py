@@ -22,6 +22,7 @@ from mortcond.deploy.cells import (
     gate_major,
     hours_that_count,
     loop,
+    magnitudes,
     new_state,
     next_step,
     skipped_first,
@@ -39,18 +40,19 @@ def build(network: Network, weights: Weights) -> Graph:
     graph = Graph()
     main, condition, body = graph.subgraph(), graph.subgraph(), graph.subgraph()
     stays = main.input("float32", (-1, network.hours, network.features))
-    counts = hours_that_count(main, stays)
+    sums = magnitudes(main, stays)
+    counts = hours_that_count(main, sums)
     order = skipped_first(main, counts, network.hours)
     counts = ops.gather(main, counts, order, 1, batch_dims=1)
     product, width = _product(main, network.recurrent[0], stays, weights)
     product = ops.gather(main, product, order, 1, batch_dims=1)
-    states = [zeros(main, counts, layer.units) for layer in network.recurrent for _ in ("h", "c")]
+    states = [zeros(main, sums, layer.units) for layer in network.recurrent for _ in ("h", "c")]
     steps = _steps(network.hours, weights.mode)
     turns = network.hours // steps
     by_turn = [ops.reshape(main, values, -1, turns, steps * width) for values, width in ((product, width), (counts, 1))]
     state, _ = loop(main, condition, body, turns, by_turn, states)
     _turn(body, network, weights, steps)
-    main.outputs = [weights.dense(main, network, state)]
+    main.outputs = [weights.never_from_nan(main, weights.dense(main, network, state), sums)]
     graph.name(["stays"], ["risk"])
     return graph
 

@@ -22,9 +22,12 @@ BATCH = 64  # stays in one call: larger ones leave the processor's caches, small
 PROBE_SECONDS = 60
 PROBE = """
 import sys
+import numpy
 from ai_edge_litert.interpreter import Interpreter
 interpreter = Interpreter(model_path=sys.argv[1], num_threads=1)
 interpreter.allocate_tensors()
+for entry in interpreter.get_input_details():
+    interpreter.set_tensor(entry["index"], numpy.zeros(entry["shape"], entry["dtype"]))
 interpreter.invoke()
 """
 

@@ -8,10 +8,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mortcond.deploy import integer, ops
 from mortcond.deploy.graph import Graph, Subgraph
-from mortcond.deploy.weights import Weights
+from mortcond.deploy.weights import WITH_8_BIT_INPUTS, Weights
 from mortcond.models.network import Network
 
-WITH_8_BIT_INPUTS = ("dynamic", "integer")  # modes that round what a layer reads
 STEEP = 200.0  # exp(-200) is 0 in float32: an hour without a measurement has no weight beside one with
 
 
@@ -22,10 +21,13 @@ def build(network: Network, weights: Weights, learned: integer.Ranges | None = N
     stays = main.input("float32", (-1, network.hours, network.features))
     if network.summary == "mean" and max(network.mask_columns) >= 0 and weights.mode not in WITH_8_BIT_INPUTS:
         risk = _with_bias_as_column(main, network, weights, stays)
-    elif learned is not None:
-        risk = integer.dense(main, network, weights, _summary(main, network, stays), learned)
     else:
-        risk = weights.dense(main, network, _summary(main, network, stays))
+        values = _summary(main, network, stays)
+        if learned is None:
+            risk = weights.dense(main, network, values)
+        else:
+            risk = integer.dense(main, network, weights, values, learned)
+        risk = weights.never_from_nan(main, risk, values)
     main.outputs = [risk]
     graph.name(["stays"], ["risk"])
     return graph

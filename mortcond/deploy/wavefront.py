@@ -13,6 +13,9 @@ for every hour, and before them two rows for what is no hour:
 
 Which two rows a step reads, one a layer, is worked out before the loop. So nothing has to be moved into its place there
 (at 64 stays a tenth of the time), and skipped hours cost the cell nothing.
+
+The second layer needs one step more than there are hours. Where the hours alone make whole turns, the first step comes
+before the loop: as both states are 0 it needs no matrix.
 """
 
 from dataclasses import dataclass
@@ -21,13 +24,24 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mortcond.deploy import ops
-from mortcond.deploy.cells import activated, flat, gate_major, hours_that_count, loop, new_state, next_step, zeros
+from mortcond.deploy.cells import (
+    activated,
+    flat,
+    gate_major,
+    hours_that_count,
+    loop,
+    magnitudes,
+    new_state,
+    next_step,
+    zeros,
+)
 from mortcond.deploy.graph import Graph, Subgraph, Tensor
 from mortcond.deploy.weights import Weights
 from mortcond.models.network import LSTMLayer, Network
 
 STEPS = 3  # hours a turn: for single stays 2 are 3 % slower, 1 is 15 %, 4 are no faster
-STEPS_SMALL = 2  # the third takes 0.5 KB, which who asks for the smallest file would rather not
+STEPS_SMALL = 2  # without the third and the first step of its own a file is 1 KB smaller
+SMALL = 6_000  # parameters, up to which that KB counts in an 8-bit file
 SHUT, REST, FIRST_HOUR = 0, 1, 2  # rows of the table
 JOINT = "recurrent.0 and recurrent.1"
 FAR_BELOW_ZERO = -1e4  # exp of it is 0 in float32
@@ -39,22 +53,26 @@ class Shape:
 
     hours: int
     units: int  # of the wider layer; the other one is filled up with units that are always 0
-    steps: int  # hours a turn
-    small: bool  # whether a step more in the loop is better than the code of one after it
+    small: bool  # whether bytes count more than time
 
     @property
-    def tail(self) -> bool:
-        """Whether the last step, of the second layer alone, comes after the loop."""
-        return not self.small and self.hours % self.steps == 0
+    def steps(self) -> int:
+        """Return how many hours make a turn."""
+        return STEPS_SMALL if self.small else STEPS
+
+    @property
+    def opening(self) -> int:
+        """Return how many steps come before the loop, 0 or 1."""
+        return int(not self.small and self.hours % self.steps == 0)
 
     @property
     def turns(self) -> int:
-        return self.hours // self.steps if self.tail else -(-(self.hours + 1) // self.steps)
+        return -(-(self.hours + 1 - self.opening) // self.steps)
 
     @property
     def idle(self) -> int:
-        """Steps before the first hour, to fill up the turns."""
-        return 0 if self.tail else self.turns * self.steps - self.hours - 1
+        """Return how many steps before the first hour fill up the turns."""
+        return self.opening + self.turns * self.steps - self.hours - 1
 
 
 def fits(network: Network) -> bool:
@@ -68,21 +86,23 @@ def build(network: Network, weights: Weights) -> Graph:
     main, condition, body = graph.subgraph(), graph.subgraph(), graph.subgraph()
     stays = main.input("float32", (-1, network.hours, network.features))
     first, second = network.recurrent
-    small = weights.mode == "int8"
-    shape = Shape(network.hours, max(first.units, second.units), STEPS_SMALL if small else STEPS, small)
-    counts = hours_that_count(main, stays)
-    nothing = ops.reshape(main, zeros(main, counts, shape.units), -1, 1, 1, shape.units)
+    small = weights.mode == "int8" and network.parameters <= SMALL
+    shape = Shape(network.hours, max(first.units, second.units), small)
+    sums = magnitudes(main, stays)
+    nothing = ops.reshape(main, zeros(main, sums, shape.units), -1, 1, 1, shape.units)
     table = _table(main, shape, _product(main, shape, first, stays, weights), nothing)
-    state = ops.add(main, nothing, main.constant(np.zeros((2, 1), np.float32)))  # (stays, 1, layers, units)
-    rows, last_row = _rows(main, shape, counts)
-    h, c = loop(main, condition, body, shape.turns, [rows, table], [state, state])
+    rows = _rows(main, shape, hours_that_count(main, sums))  # (stays, steps in all, layers)
+    if shape.opening:
+        now, rows = ops.split(main, rows, [shape.opening, shape.turns * shape.steps], 1)
+        states = _first_step(main, shape, network.recurrent, weights, ops.gather(main, table, now, 1, batch_dims=1))
+    else:
+        states = [ops.add(main, nothing, main.constant(np.zeros((2, 1), np.float32)))] * 2  # (stays, 1, layers, units)
+    by_turn = ops.reshape(main, rows, -1, shape.turns, shape.steps, 2, dtype="int32")
+    h, _ = loop(main, condition, body, shape.turns, [by_turn, table], states)
     _turn(body, shape, network.recurrent, weights)
-    if shape.tail:
-        x = ops.gather(main, table, last_row, 1, batch_dims=1)  # (stays, 1, layers, gates * units)
-        h, _ = _step(main, shape, network.recurrent, weights, x, h, c)
     # The dense layer sees the states of layer 2 alone: its weights for those of layer 1 are zeros.
     kernel = np.pad(network.dense[0].kernel, [(shape.units, shape.units - second.units), (0, 0)])
-    main.outputs = [weights.dense(main, network, h, kernel)]
+    main.outputs = [weights.never_from_nan(main, weights.dense(main, network, h, kernel), sums)]
     graph.name(["stays"], ["risk"])
     return graph
 
@@ -105,10 +125,8 @@ def _table(main: Subgraph, shape: Shape, product: int, nothing: int) -> int:
     return ops.concatenate(main, [special, product], 1)
 
 
-def _rows(main: Subgraph, shape: Shape, counts: int) -> tuple[int, int | None]:
-    """Return which row of the table each layer reads, int32.
-
-    The first is (stays, turns, steps, layers); the second, where there is a step after the loop, (stays, 1, layers).
+def _rows(main: Subgraph, shape: Shape, counts: int) -> int:
+    """Return which row of the table each layer reads at each step, (stays, steps in all, layers) int32.
 
     The hours are sorted by a key that is higher for skipped ones, then for earlier ones, and from which their row
     follows: SHUT for all that were skipped.
@@ -120,19 +138,21 @@ def _rows(main: Subgraph, shape: Shape, counts: int) -> tuple[int, int | None]:
     main.tensors[order] = Tensor("int32")
     first = ops.subtract(main, main.constant(np.array(FIRST_HOUR - apart, np.float32)), keys, relu=True)
     second = main.add("SIGN", [first])  # SHUT or REST, an hour later
-    last = None
-    if shape.tail:
-        second, last = ops.split(main, second, [shape.hours - 1, 1], 1)
-        last = _whole(main, ops.pad(main, last, [(0, 0), (1, 0)]), 1, 2)
-    else:
-        first = ops.pad(main, first, [(0, 0), (shape.idle, 1)])
-    second = ops.pad(main, second, [(0, 0), (shape.idle + 1, 0)])
-    rows = main.add("PACK", [first, second], options=schema.PackOptionsT(valuesCount=2, axis=2))
-    return _whole(main, rows, shape.turns, shape.steps, 2), last
+    ends = [(shape.idle, 1), (shape.idle + 1, 0)]
+    both = [ops.pad(main, rows, [(0, 0), end]) for rows, end in zip((first, second), ends, strict=True)]
+    rows = main.add("PACK", both, options=schema.PackOptionsT(valuesCount=2, axis=2))
+    return main.add("CAST", [rows], "int32")
 
 
-def _whole(main: Subgraph, rows: int, *shape: int) -> int:
-    return ops.reshape(main, main.add("CAST", [rows], "int32"), -1, *shape, dtype="int32")
+def _first_step(
+    main: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights, x: int
+) -> tuple[int, int]:
+    """Return h and c, (stays, 1, layers, units), after a step from states of 0 that reads x."""
+    bias = weights.bias(main, JOINT, *_joint_kernel(shape, *layers))
+    z = ops.add(main, x, ops.reshape(main, bias, 2, 4 * shape.units))
+    i, _, o, g = activated(main, z, 3)
+    c = ops.multiply(main, i, g)
+    return ops.multiply(main, o, main.add("TANH", [c])), c
 
 
 def _turn(body: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights) -> None:

@@ -16,6 +16,7 @@ from mortcond.models.network import Network
 
 MODES = ("float32", "float16", "dynamic", "int8", "integer")
 EIGHT_BITS = ("dynamic", "int8", "integer")
+WITH_8_BIT_INPUTS = ("dynamic", "integer")  # modes that round what a layer reads
 BLOCKS_COST = 256  # bytes, about, that the description of a block-sparse matrix takes beside its indices
 SMALLEST_BIAS = 48  # numbers, from which on a bias is smaller as int8 with its scale and its operation
 
@@ -28,6 +29,9 @@ class Weights:
     moments: dict[str, np.ndarray] = field(default_factory=dict)  # of a matrix's inputs by its name, where known
     table: list[dict[str, Any]] = field(default_factory=list)
     placed: dict[tuple[int, str], tuple[int, int | None]] = field(default_factory=dict)  # the constants of a name
+    rounded: dict[str, tuple[np.ndarray, Quantization]] = field(
+        default_factory=dict
+    )  # matrices in 8 bits by their name
 
     def linear(
         self,
@@ -67,6 +71,11 @@ class Weights:
         self.note(f"{name}.factors", factors, "float32", "a factor a row of the matrix, by which its product is taken")
         return ops.multiply(graph, product, graph.constant(factors))
 
+    def bias(self, graph: Subgraph, name: str, kernel: np.ndarray, bias: np.ndarray) -> int:
+        """Add the bias of a matrix that itself stands in another subgraph, (outputs,) float32."""
+        scale = self._rounded(name, _outputs_first(kernel))[1] if self.mode in EIGHT_BITS else None
+        return self._bias(graph, name, bias, len(bias), scale)
+
     def _placed(
         self,
         graph: Subgraph,
@@ -81,7 +90,7 @@ class Weights:
             graph.tensors[x] = replace(graph.tensors[x], shape=(-1, len(kernel)))
         key = (id(graph), name)
         if key not in self.placed:
-            rows = np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
+            rows = _outputs_first(kernel)
             matrix, scale = self._matrix(graph, name, rows, block)
             self.placed[key] = (matrix, self._bias(graph, name, bias, len(rows), scale))
         return self.placed[key]
@@ -115,6 +124,18 @@ class Weights:
             x = self.linear(graph, x, f"dense.{index}", kernel, layer.bias if own or bias else None, relu)
         return graph.add("LOGISTIC", [x], shape=(-1, 1))
 
+    def never_from_nan(self, graph: Subgraph, risk: int, values: int) -> int:
+        """Return the risk, (stays, 1), but NaN where any of `values`, (stays, any), is NaN or infinite.
+
+        Rounded to 8 bits a NaN would be a number, and the risk one that nothing stands behind.
+        """
+        if self.mode not in WITH_8_BIT_INPUTS:
+            return risk  # floats hand a NaN on by themselves
+        nothing = ops.multiply(
+            graph, ops.reduce(graph, "SUM", values, 1, keep=True), graph.constant(np.zeros(1, np.float32))
+        )
+        return graph.add("ADD", [risk, nothing], shape=(-1, 1))
+
     def no_bias(self, graph: Subgraph, width: int) -> int | None:
         """Return what stands for no bias: nothing, but zeros where 8-bit products are about (XNNPACK wants them)."""
         return graph.constant(np.zeros(width, np.float32)) if self.mode == "dynamic" else None
@@ -130,12 +151,17 @@ class Weights:
         if self.mode == "float16":
             self.note(tensor, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
             return self._widened(graph, graph.constant(rows.astype(np.float16)), rows.shape), None
-        stored, quantization = quantise(rows, self.moments.get(name))
+        stored, quantization = self._rounded(name, rows)
         if self.mode == "dynamic":
             self.note(tensor, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
             return graph.constant(stored, quantization), quantization
         self.note(tensor, rows, "int8", "one scale for the matrix; widened once, when the file is loaded")
         return self._widened(graph, _constant(graph, stored, quantization, block), rows.shape), quantization
+
+    def _rounded(self, name: str, rows: np.ndarray) -> tuple[np.ndarray, Quantization]:
+        if name not in self.rounded:
+            self.rounded[name] = quantise(rows, self.moments.get(name))
+        return self.rounded[name]
 
     @staticmethod
     def _widened(graph: Subgraph, constant: int, shape: tuple[int, ...]) -> int:
@@ -146,6 +172,10 @@ class Weights:
         """Add a line to the table; a matrix that stands in two subgraphs is stored, and told, once."""
         if all(line["name"] != name for line in self.table):
             self.table.append({"name": name, "shape": list(array.shape), "dtype": dtype, "why": why})
+
+
+def _outputs_first(kernel: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(kernel.T, np.float32)  # LiteRT wants (outputs, inputs)
 
 
 def _vector(graph: Subgraph, bias: np.ndarray, scale: Quantization | None) -> int:

@@ -20,8 +20,10 @@ def count_macs(file: Path) -> int:
 
     interpreter = Interpreter(model_path=str(file), num_threads=1)
     interpreter.allocate_tensors()
+    stays = interpreter.get_input_details()[0]
+    interpreter.set_tensor(stays["index"], np.zeros(stays["shape"], np.float32))  # its memory could hold anything
     interpreter.invoke()  # shapes behind a loop are known only after it
-    return count(file, interpreter, hours=int(interpreter.get_input_details()[0]["shape"][1]))
+    return count(file, interpreter, hours=int(stays["shape"][1]))
 
 
 def load(runtime: str, file: Path, threads: int) -> Callable[[int], Run]:
