@@ -115,9 +115,34 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, training, monk
     before = len(training.calls)
     monkeypatch.setattr("mortcond.commands.trials.train", training)
     result = run(tmp_path, **how)
-    networks = {record["network"] for record in result["candidates"]}
+    networks = {record["network"] for record in result["candidates"]} - {"dnn"}  # the baseline is trained already
     assert len(training.calls) == len(networks), "none was trained twice"
     assert before == 3
+
+
+def test_the_baseline_in_fewer_bits_is_tried_first_and_nothing_larger_is_trained(tmp_path, training):
+    write_parent(tmp_path, "dnn")
+    result = run(tmp_path, arch="dnn")
+    whole = {record["name"]: record for record in result["candidates"] if record["network"] == "dnn"}
+    assert set(whole) == {"dnn-int8", "dnn-dynamic", "dnn-float16"}
+    assert all(record["training_seconds"] == 0 and record["noninferior"] for record in whole.values())
+    assert training.calls, "what is smaller is tried after it"
+    smallest = min(record["bytes"] for record in whole.values())
+    trained = {record["network"] for record in result["candidates"]} - {"dnn"}
+    for network in trained:
+        assert min(record["bytes"] for record in result["candidates"] if record["network"] == network) < smallest
+    assert "dnn64x32x16" in result["larger"]
+
+
+def test_a_file_that_rounding_changes_too_much_is_no_candidate(tmp_path, training, monkeypatch):
+    write_parent(tmp_path, "lstm")
+    monkeypatch.setitem(room.check.TOLERANCE, "int8", 0.0)
+    result = run(tmp_path, arch="linear", whole_curve=True)
+    records = [json.loads(line) for line in (tmp_path / "condense" / "candidates.jsonl").read_text().splitlines()]
+    refused = {record["mode"]: record["refused"] for record in records if "refused" in record}
+    assert refused == {"int8": "too coarse as int8"}
+    assert "int8" not in {record["mode"] for record in result["candidates"]}
+    assert any("(1 left out, whose risks" in str(line) for line in render(result))
 
 
 def test_a_changed_setting_trains_anew(tmp_path, training):

@@ -20,6 +20,7 @@ ARCHS = ("lstm", "hlstm", "dnn", "linear")
 def record(name, size, auroc, low=None, latency_us=10.0, margin=0.01):
     network = name.split(":")[0]
     facts = {"name": name, "network": network, "bytes": size, "auroc": auroc, "latency_us": latency_us, "low": low}
+    facts["origin"] = "baseline" if network == "baseline" else "new"
     return facts | {"noninferior": None if low is None else low > -margin}
 
 
@@ -32,10 +33,10 @@ def test_every_candidate_has_a_name_of_its_own():
 def test_what_a_baseline_can_be_made_into():
     origins = {arch: {recipe.origin for recipe in recipes(arch, ARCHS)} for arch in ARCHS}
     assert origins == {
-        "lstm": {"new", "pruned", "converted"},
-        "hlstm": {"new", "pruned"},
-        "dnn": {"new", "pruned"},
-        "linear": {"new"},
+        "lstm": {"baseline", "new", "pruned", "converted"},
+        "hlstm": {"baseline", "new", "pruned"},
+        "dnn": {"baseline", "new", "pruned"},
+        "linear": {"baseline", "new"},
     }
     assert {recipe.arch for recipe in recipes("lstm", ["dnn"])} == {"dnn"}
 
@@ -45,6 +46,7 @@ def test_what_a_baseline_can_be_made_into():
     [
         (Recipe("new", "lstm", (16, 16)), "lstm16x16"),
         (Recipe("new", "linear"), "linear"),
+        (Recipe("baseline", "lstm"), "lstm"),
         (Recipe("new", "dnn", (8,), distil=True, summary="full"), "dnn8-full-distil"),
         (Recipe("pruned", "dnn", (), 0.5), "dnn-pruned50"),
         (Recipe("converted", "hlstm", (), None, True), "lstm-hlstm-distil"),
@@ -69,6 +71,7 @@ def test_networks_are_tried_from_the_smallest_file_up():
     files = [record("big:int8", 9000, 0), record("small:float32", 20000, 0), record("small:int8", 4000, 0)]
     files += [record("slow:int8", 4000, 0, latency_us=50.0)]
     assert smallest_first(files) == ["small", "slow", "big"]
+    assert smallest_first([*files, record("baseline:int8", 8000, 0)]) == ["baseline", "small", "slow", "big"]
 
 
 def test_the_answer_is_the_smallest_that_is_not_inferior():
@@ -95,6 +98,11 @@ def test_the_nearest_is_the_one_whose_interval_reaches_down_least():
 def test_nothing_on_the_front_is_beaten_by_a_smaller_file():
     points = [record("a", 1, 0.7), record("b", 2, 0.6), record("c", 3, 0.8), record("d", 3, 0.75), record("e", 4, 0.8)]
     assert front(points) == {"a", "c"}
+
+
+def test_the_baseline_is_no_candidate_as_it_is():
+    assert Recipe("baseline", "lstm").modes == ("int8", "dynamic", "float16")
+    assert Recipe("new", "lstm", (8,)).modes == MODES
 
 
 def test_the_modes_are_those_that_files_are_written_in():

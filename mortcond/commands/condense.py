@@ -32,6 +32,7 @@ from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.dataset import Split
+from mortcond.deploy import check
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.runtime import Predictor
 from mortcond.measure import comparison, scores
@@ -40,6 +41,7 @@ from mortcond.measure.evaluate import plain
 from mortcond.measure.intervals import RESAMPLES, interval, resample_counts, too_few
 
 FOLDER = "condense"
+COARSE = "too coarse"  # rounding changes the risks by more than quantize would let pass
 ARCHS = ("lstm", "hlstm", "dnn", "linear")
 Record = dict[str, Any]
 
@@ -159,7 +161,7 @@ class Hunt:
     recipes: list[Recipe]
     whole_curve: bool
     tried: list[Record] = field(default_factory=list)  # files within the limits, with their AUROC
-    refused: list[Record] = field(default_factory=list)  # files that break a limit; not trained where all of one do
+    refused: list[Record] = field(default_factory=list)  # files that break a limit, or differ much from their network
     left: list[Record] = field(default_factory=list)  # files within the limits so far, not tried (yet)
 
     def run(self, deadline: float | None) -> None:
@@ -196,12 +198,17 @@ class Hunt:
             return
         network, facts = self.workshop.trained(recipe)
         modes = tuple(record["mode"] for record in own)
-        known = self.workshop.parent.data.train.X
+        known, held = self.workshop.parent.data.train.X, self.judge.split.X
         files = self.workshop.files(recipe, network, self.workshop.folder / "files", modes, known)
+        expected = network.predict(held, np.float32)
         for record in self._those_fast_enough(self.workshop.time(files)):  # the file may have grown a little
-            risk = Predictor(Path(record["path"])).predict(self.judge.split.X)
-            told = {"training_seconds": facts["training_seconds"], "recipe": recipe.to_dict()}
-            self.tried.append(record | told | self.judge.compare(risk))
+            risk = Predictor(Path(record["path"])).predict(held)
+            rounding = check.differences(risk, expected, self.judge.died)
+            told = {"training_seconds": facts["training_seconds"], "recipe": recipe.to_dict(), "rounding": rounding}
+            if check.acceptable(rounding, check.TOLERANCE[record["mode"]]):
+                self.tried.append(record | told | self.judge.compare(risk))
+            else:
+                self.refused.append(record | plain(told) | {"refused": f"{COARSE} as {record['mode']}"})
 
     def _those_fast_enough(self, records: list[Record]) -> list[Record]:
         """Keep the files within the limits; the speed is that of this machine, now."""
@@ -237,6 +244,7 @@ def _result(hunt: Hunt, limits: Limits) -> Record:
     untried = {record["network"] for record in hunt.left if search.may_still_win([record], best)}
     larger = {record["network"] for record in hunt.left} - untried
     result |= {"untried": sorted(untried), "larger": sorted(larger), "refused": len(hunt.refused)}
+    result["coarse"] = [record["name"] for record in hunt.refused if record["refused"].startswith(COARSE)]
     result |= {"caution": too_few(judge.died)}
     result |= {
         "nearest": search.nearest(tried),
@@ -281,7 +289,8 @@ def _refuse_what_fails(result: Record, hunt: Hunt) -> None:
     limits, nearest = str(hunt.limits), result["nearest"]
     if nearest is None:
         problem = f"No candidate could be shown to meet the limits ({limits})."
-        smallest = min((record["bytes"] for record in hunt.refused), default=None)
+        too_large = [record["bytes"] for record in hunt.refused if record["name"] not in result["coarse"]]
+        smallest = min(too_large, default=None)
         remedy = f"The smallest file would have {smallest:,} bytes." if smallest else "Search on, or for longer."
         raise LimitError(problem, result["caution"] or remedy, result, render)
     problem = f"No candidate meets the limits ({limits}). Nearest: {nearest['name']}, {describe(nearest)}."
@@ -337,6 +346,8 @@ def render(result: Record) -> Iterator[Any]:
     count = len({record["network"] for record in result["candidates"]})
     left = f"not tried: {len(result['untried'])} that could be smaller, {len(result['larger'])} larger than the answer"
     files = f"{len(result['candidates'])} files of {count} networks"
+    if result["coarse"]:
+        files += f" ({len(result['coarse'])} left out, whose risks rounding changes too much)"
     yield f"{files} compared on {stays:,} validation stays ({deaths:,} deaths); {left}."
     if result["chosen"]:
         best = result["chosen"]

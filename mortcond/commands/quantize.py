@@ -18,15 +18,11 @@ from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.dataset import Dataset
 from mortcond.deploy import metadata
-from mortcond.deploy.check import compare
+from mortcond.deploy.check import AUROC_LOSS, MEAN_SHARE, TOLERANCE, acceptable, compare
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.tflite import build
 from mortcond.deploy.weights import EIGHT_BITS, MODES
 
-# The largest change of any stay's probability, by mode.
-TOLERANCE = {"float32": 1e-5, "float16": 0.01, "dynamic": 0.1, "int8": 0.1, "integer": 0.1}
-MEAN_SHARE = 0.1  # of that, what the mean change may be
-AUROC_LOSS = 0.005  # what the file may lose against its parent
 WHAT = "a trained model directory"
 
 
@@ -50,8 +46,8 @@ def quantize(
         (int8 weights and activations; dnn only). Weights of 8 bits are rounded by what they give on the training
         stays, and the ranges of activations are theirs.
     tolerance
-        The largest difference of a probability to the parent's, on the validation stays; None: by mode, see TOLERANCE.
-        The mean difference may be a tenth of it, and the AUROC may fall by AUROC_LOSS.
+        The largest difference of a probability to the parent's, on the validation stays; None: by mode, see
+        `deploy.check.TOLERANCE`. The mean difference may be a tenth of it, and the AUROC may fall by AUROC_LOSS.
     dataset
         The data set that the model was trained on; None: where its manifest says it is, else the workspace's.
     out
@@ -120,9 +116,7 @@ def _metadata(path: Path, data: Dataset) -> dict[str, Any]:
 
 
 def _refuse_beyond(path: Path, mode: str, check: dict[str, Any]) -> None:
-    loss = -(check["delta_auroc"] or 0.0)
-    too_far = check["max_abs_dp"] > check["tolerance"] or check["mean_abs_dp"] > MEAN_SHARE * check["tolerance"]
-    if too_far or loss > AUROC_LOSS:
+    if not acceptable(check, check["tolerance"]):
         raise LimitError(
             f"{path} as {mode} differs from its parent by up to {check['max_abs_dp']:.2g} in probability (mean "
             f"{check['mean_abs_dp']:.2g}, AUROC {_signed(check['delta_auroc'])}) on {check['stays']} validation stays; "

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from mortcond.commands.children import Parent, finished, taught, train
-from mortcond.condense import search
 from mortcond.condense.channels import groups
 from mortcond.condense.cut import cut
 from mortcond.condense.hlstm_convert import from_parent
@@ -49,6 +48,7 @@ class Workshop:
         """Return the candidate before its training; its shape is final."""
         if recipe.name not in self.begun:
             make = {"new": self._new, "pruned": self._pruned, "converted": self._converted}
+            make["baseline"] = lambda _: self.parent.network
             self.begun[recipe.name] = make[recipe.origin](recipe)
         return self.begun[recipe.name]
 
@@ -80,6 +80,8 @@ class Workshop:
 
     def trained(self, recipe: Recipe) -> tuple[Network, Record]:
         """Return the trained candidate and the facts of its training, from the cache where it is there."""
+        if recipe.origin == "baseline":
+            return self.parent.network, {"training_seconds": 0.0}
         stem = self.folder / "networks" / recipe.name
         weights, facts = stem.with_suffix(".npz"), stem.with_suffix(".json")
         key = self._key(recipe)
@@ -123,22 +125,22 @@ class Workshop:
         recipe: Recipe,
         network: Network,
         folder: Path,
-        modes: tuple[str, ...] = search.MODES,
+        modes: tuple[str, ...] | None = None,
         stays: np.ndarray | None = None,
     ) -> list[Record]:
-        """Write a network in each mode; return for each its name, path and size.
+        """Write a network in each mode, or some; return for each its name, path and size.
 
         `stays` are those that 8-bit weights are rounded by; None where only the sizes are of interest.
         """
         records = []
-        for mode in modes:
+        for mode in recipe.modes if modes is None else modes:
             name = f"{recipe.name}-{mode}"
             path = folder / f"{name}.tflite"
             content = self._content(recipe, network, name, mode, stays)
             with atomic_file(path) as partial:
                 partial.write_bytes(content)
-            record = {"name": name, "network": recipe.name, "arch": network.arch, "mode": mode, "path": str(path)}
-            records.append(record | {"parameters": network.parameters, "bytes": len(content)})
+            record = {"name": name, "network": recipe.name, "origin": recipe.origin, "arch": network.arch, "mode": mode}
+            records.append(record | {"path": str(path), "parameters": network.parameters, "bytes": len(content)})
         return records
 
     def _content(self, recipe: Recipe, network: Network, name: str, mode: str, stays: np.ndarray | None) -> bytes:

@@ -5,7 +5,7 @@ the front of the trade-off, and the choice.
 
 A file's size and speed depend on the shapes of its weights alone, so both are known before a single epoch: what breaks
 a limit is never trained, and what is left is tried from the smallest up, so that the first that is good enough is the
-answer.
+answer. Before them comes what needs no training, the baseline itself in fewer bits: nothing larger is worth a training.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ ON_FULL_SUMMARY = ((4,), (8,), (16,))  # units of dense networks that see what l
 class Recipe:
     """How one candidate network comes about."""
 
-    origin: str  # new: from scratch; pruned: cut from the baseline; converted: a hidden-layer LSTM made of it
+    origin: str  # baseline: as it is; new: from scratch; pruned: cut from it; converted: a hidden-layer LSTM made of it
     arch: str
     units: tuple[int, ...] = ()  # of the layers of a new one
     quantile: float | None = None  # of the baseline's channels, cut before anything else
@@ -39,9 +39,14 @@ class Recipe:
     def name(self) -> str:
         """What it is, such as lstm16x16, lstm-pruned50, dnn8-full, hlstm8-distil or lstm-pruned50-hlstm."""
         cut = f"-pruned{round(100 * self.quantile)}" if self.quantile is not None else ""
-        start = {"new": self.arch + "x".join(map(str, self.units)), "pruned": self.arch, "converted": "lstm"}
+        start = {"new": self.arch + "x".join(map(str, self.units)), "converted": "lstm"}
         end = "-hlstm" if self.origin == "converted" else f"-{self.summary}" if self.summary else ""
-        return start[self.origin] + cut + end + ("-distil" if self.distil else "")
+        return start.get(self.origin, self.arch) + cut + end + ("-distil" if self.distil else "")
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Return the modes in which its files are written; the baseline has its own float32 file."""
+        return tuple(mode for mode in MODES if not (self.origin == "baseline" and mode == "float32"))
 
     def to_dict(self) -> Record:
         return asdict(self) | {"name": self.name}
@@ -57,7 +62,9 @@ def recipes(baseline_arch: str, archs: Sequence[str]) -> list[Recipe]:
     archs
         The architectures to consider.
     """
-    found = [Recipe("new", arch, units) for arch in archs for units in UNITS[arch]]
+    baseline = [Recipe("baseline", baseline_arch)] if baseline_arch in archs else []
+    known = {recipe.arch for recipe in baseline if recipe.arch == "linear"}  # fitted again it would be the same
+    found = baseline + [Recipe("new", arch, units) for arch in archs if arch not in known for units in UNITS[arch]]
     found += [Recipe("new", arch, units, distil=True) for arch in archs if arch != "linear" for units in UNITS[arch]]
     if "dnn" in archs:
         shapes = [(units, taught) for taught in (False, True) for units in ON_FULL_SUMMARY]
@@ -77,10 +84,13 @@ def within(record: Record, max_bytes: int | None, max_latency_us: float | None) 
 
 
 def smallest_first(records: Sequence[Record]) -> list[str]:
-    """Return the names of the networks, from the one with the smallest file up (at equal sizes the faster first)."""
-    cost: dict[str, tuple[float, float]] = {}
+    """Return the names of the networks, from the one with the smallest file up (at equal sizes the faster first).
+
+    What needs no training comes before all others.
+    """
+    cost: dict[str, tuple[bool, float, float]] = {}
     for record in records:
-        own = (record["bytes"], record.get("latency_us") or 0.0)
+        own = (record["origin"] != "baseline", record["bytes"], record.get("latency_us") or 0.0)
         cost[record["network"]] = min(own, cost.get(record["network"], own))
     return sorted(cost, key=lambda name: (*cost[name], name))
 

@@ -24,8 +24,14 @@ np.save(sys.argv[3], Predictor(Path(sys.argv[1])).predict(np.load(sys.argv[2])))
 """
 
 
+# The largest change of any stay's probability that a file may bring, by mode.
+TOLERANCE = {"float32": 1e-5, "float16": 0.01, "dynamic": 0.1, "int8": 0.1, "integer": 0.1}
+MEAN_SHARE = 0.1  # of that, what the mean change may be
+AUROC_LOSS = 0.005  # what the file may lose against its parent
+
+
 def compare(path: Path, parent: Network | np.ndarray, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    """Return how a file's risks differ from its parent's on the same stays.
+    """Return how a file's risks differ from its parent's on the same stays, see `differences`.
 
     Parameters
     ----------
@@ -37,16 +43,22 @@ def compare(path: Path, parent: Network | np.ndarray, x: np.ndarray, y: np.ndarr
         (stays, hours, features), scaled.
     y
         (stays,), 1 for a death.
+    """
+    expected = parent.predict(x) if isinstance(parent, Network) else np.asarray(parent)
+    risk = predict_apart(path, x)
+    if not np.isfinite(risk).all():
+        raise InputError(f"{path} predicts values that are no numbers.", "Use another --mode, and report this file.")
+    return differences(risk, expected, y)
+
+
+def differences(risk: np.ndarray, expected: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """Return how a file's risks differ from its parent's; each (stays,), y 1 for a death.
 
     Returns
     -------
     max_abs_dp and mean_abs_dp: the largest and the mean difference of probability; auroc, auroc_parent and delta_auroc
     (file - parent), None where all stays have the same outcome; stays.
     """
-    expected = parent.predict(x) if isinstance(parent, Network) else np.asarray(parent)
-    risk = predict_apart(path, x)
-    if not np.isfinite(risk).all():
-        raise InputError(f"{path} predicts values that are no numbers.", "Use another --mode, and report this file.")
     difference = np.abs(risk - expected)
     scores = auroc(y, risk), auroc(y, expected)
     return {
@@ -57,6 +69,12 @@ def compare(path: Path, parent: Network | np.ndarray, x: np.ndarray, y: np.ndarr
         "delta_auroc": None if None in scores else scores[0] - scores[1],
         "stays": len(y),
     }
+
+
+def acceptable(found: dict[str, Any], tolerance: float) -> bool:
+    """Say whether differences are within a tolerance of the largest, MEAN_SHARE of it and AUROC_LOSS."""
+    near = found["max_abs_dp"] <= tolerance and found["mean_abs_dp"] <= MEAN_SHARE * tolerance
+    return near and -(found["delta_auroc"] or 0.0) <= AUROC_LOSS
 
 
 def predict_apart(path: Path, x: np.ndarray) -> np.ndarray:
