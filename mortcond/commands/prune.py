@@ -117,19 +117,25 @@ def prune(
     facts = {"method": method, "axis": axis, "schedule": schedule, "after_epoch": after_epoch}
     facts |= {"epochs": epochs, "steps": steps, "distil": distil}
     recipes = [Recipe(Amount(value, _kept_numbers(keep), scope), **facts) for value in quantiles]
-    several = len(recipes) > 1
-    folder = out or session.workspace / f"{path.name}-pruned-curves"
-    targets = (
-        [session.workspace / f"{path.name}-{recipe.suffix}" for recipe in recipes] if several or not out else [out]
-    )
-    for target in [*targets, *([folder] if several else [])]:
-        refuse_existing(target, session.overwrite)
+    targets, folder = _places(session, path.name, recipes, out)
     parent = read_parent(session, path, manifest, dataset)
     for recipe in recipes:
         _check_amount(recipe, parent)
-    if several:
+    if folder is not None:
         return _family(session, parent, recipes, targets, folder)
     return prune_one(session, parent, recipes[0], targets[0])
+
+
+def _places(session: Session, name: str, recipes: list[Recipe], out: Path | None) -> tuple[list[Path], Path | None]:
+    """Return where each pruned model goes, and where the figure of several does; refuse what is there already."""
+    targets, folder = [session.workspace / f"{name}-{recipe.suffix}" for recipe in recipes], None
+    if len(recipes) > 1:
+        folder = out or session.workspace / f"{name}-pruned-curves"
+    elif out is not None:
+        targets = [out]
+    for target in [*targets, *([folder] if folder else [])]:
+        refuse_existing(target, session.overwrite)
+    return targets, folder
 
 
 def prune_one(session: Session, parent: Parent, recipe: Recipe, target: Path) -> dict[str, Any]:

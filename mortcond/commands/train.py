@@ -28,6 +28,11 @@ from mortcond.models.network import Network
 ARCHS = ("lstm", "hlstm", "dnn", "linear")
 ENSEMBLE = "ensemble"  # models.teacher
 TEACHER_WEIGHT = 0.5
+FOR_NETWORKS = (  # options of train that linear has no use for
+    *("epochs", "batch_size", "learning_rate", "schedule", "weight_decay", "clip_norm", "input_dropout"),
+    *("recurrent_dropout", "patience", "keep_epoch", "average", "width", "layers", "hidden_width", "hidden_depth"),
+    *("summary", "dropout", "teacher", "teacher_weight", "temperature", "resume"),
+)
 
 
 @dataclass(frozen=True)
@@ -103,30 +108,20 @@ def train(
     `path`, `arch`, `parameters`, `epoch` (the one that counts), `metrics`, `history`.
     """
     require("tensorflow", "train")
-    if arch not in ARCHS:
-        raise UsageError(f"There is no architecture {arch!r}.", f"Known are {', '.join(ARCHS)}.")
-    if teacher is None and preset != "best" and (teacher_weight is not None or temperature is not None):
-        raise UsageError(
-            "--teacher-weight and --temperature need a --teacher.", "Name the model to learn from, or ensemble."
-        )
+    _check(session, arch, preset, teacher, teacher_weight, temperature)
     path = dataset_path(session, dataset)
     target = out or session.workspace / arch
     refuse_existing(target, session.overwrite)
-    shape = {"width": width, "layers": layers, "hidden_width": hidden_width, "hidden_depth": hidden_depth}
-    shape |= {"summary": summary, "dropout": dropout}
-    how = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule}
-    how |= {"weight_decay": weight_decay, "clip_norm": clip_norm, "input_dropout": input_dropout}
-    how |= {"recurrent_dropout": recurrent_dropout, "patience": patience, "keep": keep_epoch, "average": average}
+    data = datasets.load(path)
     if arch == "linear":
-        _refuse_for_linear(session, {**how, **shape, "teacher": teacher, "resume": resume or None})
-        data = datasets.load(path)
         trained = _linear(session, data)
     else:
-        how |= {"teacher_weight": teacher_weight, "temperature": temperature}
-        if teacher is not None:
-            how |= {"teacher_weight": TEACHER_WEIGHT if teacher_weight is None else teacher_weight}
-            how |= {"teacher": teacher if teacher == ENSEMBLE else ""}
-        data = datasets.load(path)
+        shape = {"width": width, "layers": layers, "hidden_width": hidden_width, "hidden_depth": hidden_depth}
+        shape |= {"summary": summary, "dropout": dropout}
+        how = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule}
+        how |= {"weight_decay": weight_decay, "clip_norm": clip_norm, "input_dropout": input_dropout}
+        how |= {"recurrent_dropout": recurrent_dropout, "patience": patience, "keep": keep_epoch, "average": average}
+        how |= _lesson(teacher, teacher_weight, temperature)
         model = Path(teacher) if teacher not in (None, ENSEMBLE) else None
         trained = _network(session, arch, preset, shape, how, data, target, model, resume, threads)
     if calibrate:
@@ -149,11 +144,33 @@ class Result:
     teacher: dict[str, str] | None = None
 
 
-def _refuse_for_linear(session: Session, given: dict[str, Any]) -> None:
-    strange = [name for name, value in given.items() if value is not None and session.given(name)]
+def _check(
+    session: Session,
+    arch: str,
+    preset: str,
+    teacher: str | None,
+    teacher_weight: float | None,
+    temperature: float | None,
+) -> None:
+    """Refuse options that do not fit together, before anything is read."""
+    if arch not in ARCHS:
+        raise UsageError(f"There is no architecture {arch!r}.", f"Known are {', '.join(ARCHS)}.")
+    if teacher is None and preset != "best" and (teacher_weight is not None or temperature is not None):
+        raise UsageError(
+            "--teacher-weight and --temperature need a --teacher.", "Name the model to learn from, or ensemble."
+        )
+    strange = [name for name in FOR_NETWORKS if session.given(name)] if arch == "linear" else []
     if strange:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
         raise UsageError(f"{options} is no option of linear.", "Its penalty is chosen by cross-validation.")
+
+
+def _lesson(teacher: str | None, weight: float | None, temperature: float | None) -> dict[str, Any]:
+    """Return what of the training settings the teacher decides; None: as the preset has it."""
+    if teacher is None:
+        return {"teacher_weight": weight, "temperature": temperature}
+    name = teacher if teacher == ENSEMBLE else ""
+    return {"teacher": name, "teacher_weight": TEACHER_WEIGHT if weight is None else weight, "temperature": temperature}
 
 
 def _linear(session: Session, data: Dataset) -> Result:
