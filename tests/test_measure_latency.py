@@ -1,5 +1,7 @@
 """What a measurement of cost is made of: calls, rounds, energy, processes that die."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,16 @@ def test_a_process_that_dies_is_told_by_its_code():
     process.process.kill()
     with pytest.raises(Failed, match="the process ended with -9"):
         process.ask("memory")
+    process.close()
+
+
+def test_a_process_that_hangs_is_ended(monkeypatch):
+    monkeypatch.setattr(latency, "PATIENCE_SECONDS", 0.2)
+    process = Process(threads=1)
+    process.process.send_signal(signal.SIGSTOP)
+    with pytest.raises(Failed, match=r"no answer within 0\.2 s"):
+        process.ask("memory")
+    assert process.process.wait(timeout=10) == -9
     process.close()
 
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from mortcond.measure.machine import energy_joules
 AT_ONCE = {"litert": 12, "onnx": 4, "savedmodel": 2, "keras": 2}  # processes alive at a time: TensorFlow's take 0.5 GB
 SAMPLE = 256  # stays that the timed calls go round
 SECONDS_A_ROUND = 0.08
+PATIENCE_SECONDS = 600.0  # that a worker may take for one answer: TensorFlow on a slow laptop, the slowest, takes 60
 
 
 @dataclass(frozen=True)
@@ -87,19 +89,37 @@ class Process:
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
         """Send one request and wait for its answer.
 
-        Raises Failed where the worker reports an error or is gone.
+        Raises Failed where the worker reports an error, is gone, or does not answer within PATIENCE_SECONDS.
         """
-        try:
-            print(json.dumps({"do": do} | request), file=self.process.stdin, flush=True)
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+        with self._patience() as overdue:
+            try:
+                print(json.dumps({"do": do} | request), file=self.process.stdin, flush=True)
+                line = self.process.stdout.readline()
+            except BrokenPipeError:
+                line = ""
         if not line:
-            raise Failed(self._last_words())
+            raise Failed(f"no answer within {PATIENCE_SECONDS:g} s" if overdue.is_set() else self._last_words())
         answer = json.loads(line)
         if "error" in answer:
             raise Failed(answer["error"])
         return answer
+
+    @contextmanager
+    def _patience(self) -> Iterator[threading.Event]:
+        """End the worker where it takes too long; the event says whether it did."""
+        overdue = threading.Event()
+
+        def end() -> None:
+            overdue.set()
+            self.process.kill()
+
+        timer = threading.Timer(PATIENCE_SECONDS, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield overdue
+        finally:
+            timer.cancel()
 
     def _last_words(self) -> str:
         code = self.process.wait()
