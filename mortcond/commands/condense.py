@@ -268,8 +268,9 @@ def _write(folder: Path, result: Record) -> None:
     """Write result.json and the plot of the trade-off."""
     result["plots"] = []
     if result["candidates"]:
-        chosen = result["chosen"] and result["chosen"]["name"]
-        facts = {"baseline": result["baseline"], "chosen": chosen, "stays": result["validation"]["stays"]}
+        chosen, nearest = (result[answer] and result[answer]["name"] for answer in ("chosen", "nearest"))
+        facts = {"baseline": result["baseline"], "chosen": chosen, "nearest": None if chosen else nearest}
+        facts["stays"] = result["validation"]["stays"]
         facts |= {name: result["limits"][name] for name in ("margin", "max_bytes")}
         result["plots"] = [str(folder / name) for name in write_tradeoff(folder, result["candidates"], facts)]
     with atomic_file(folder / "result.json") as partial:

@@ -70,7 +70,7 @@ def write_tradeoff(folder: Path, records: list[Record], facts: Record) -> list[s
     records
         Of candidates that were trained: name, arch, mode, bytes, latency_us, auroc, on_front.
     facts
-        `baseline` (its name, bytes and auroc), `margin`, `max_bytes`, `chosen` (a name or None), `stays`.
+        `baseline` (its name, bytes and auroc), `margin`, `max_bytes`, `chosen` and `nearest` (a name or None), `stays`.
 
     Returns
     -------
@@ -98,7 +98,7 @@ def _tradeoff(pyplot: Any, records: list[Record], facts: Record) -> Any:
     _mark_baseline(axes, facts)
     if facts["max_bytes"]:
         axes.axvline(facts["max_bytes"] / 1000, color=COLOURS["hlstm"], lw=1.0, ls=(0, (3, 2)))
-    _mark_chosen(axes, records, facts["chosen"])
+    _mark_answer(axes, records, facts)
     _plain_ticks(axes.xaxis)
     axes.set_xlabel("file size, KB (logarithmic)")
     axes.set_ylabel(f"AUROC on the validation split ({facts['stays']:,} stays)")
@@ -119,17 +119,24 @@ def _mark_baseline(axes: Any, facts: Record) -> None:
     axes.plot(baseline["bytes"] / 1000, baseline["auroc"], marker="*", ms=11, mfc=INK, mec=INK, ls="none", zorder=4)
     axes.axhline(baseline["auroc"], color=INK, lw=0.9, zorder=0)
     axes.axhline(baseline["auroc"] - facts["margin"], color=INK, lw=0.9, ls=(0, (3, 2)), zorder=0)
-    text = f"baseline {baseline['name']} (star); dashed: {facts['margin']:g} below it"
+    text = f"baseline {baseline['name']} (star); dashed: {facts['margin']:g} below it; bar: 95 % interval of the difference"
+    text += f"; orange: {facts['max_bytes']:,} bytes" if facts["max_bytes"] else ""
     axes.set_title(text, loc="left", fontsize=7, color=INK)  # above the points, where no name can lie on it
 
 
-def _mark_chosen(axes: Any, records: list[Record], chosen: str | None) -> None:
+def _mark_answer(axes: Any, records: list[Record], facts: Record) -> None:
+    """Ring and name the chosen file, or name the nearest, with the interval that decided."""
     for record in records:
-        if record["name"] == chosen:
-            point = (record["bytes"] / 1000, record["auroc"])
-            axes.plot(*point, marker="o", ms=14, mfc="none", mec=COLOURS["hlstm"], mew=1.8, zorder=5)
-            style = {"fontsize": 8, "fontweight": "bold", "color": INK, "textcoords": "offset points"}
-            axes.annotate(record["name"], point, (10, 10), zorder=5, **style)
+        if record["name"] not in (facts["chosen"], facts["nearest"]):
+            continue
+        size, chosen = record["bytes"] / 1000, record["name"] == facts["chosen"]
+        ends = record["difference"]["ci95"] or (0.0, 0.0)
+        axes.plot([size] * 2, [facts["baseline"]["auroc"] + end for end in ends], color=INK, lw=1.2, zorder=2)
+        if chosen:
+            axes.plot(size, record["auroc"], marker="o", ms=14, mfc="none", mec=COLOURS["hlstm"], mew=1.8, zorder=5)
+        style = {"fontsize": 8, "fontweight": "bold" if chosen else "normal", "color": INK}
+        name = record["name"] if chosen else f"nearest: {record['name']}"
+        axes.annotate(name, (size, record["auroc"]), (10, 10), textcoords="offset points", zorder=5, **style)
 
 
 def _name_shapes(axes: Any, archs: list[str]) -> None:
