@@ -119,8 +119,9 @@ def _mark_baseline(axes: Any, facts: Record) -> None:
     axes.plot(baseline["bytes"] / 1000, baseline["auroc"], marker="*", ms=11, mfc=INK, mec=INK, ls="none", zorder=4)
     axes.axhline(baseline["auroc"], color=INK, lw=0.9, zorder=0)
     axes.axhline(baseline["auroc"] - facts["margin"], color=INK, lw=0.9, ls=(0, (3, 2)), zorder=0)
-    text = f"baseline {baseline['name']} (star); dashed: {facts['margin']:g} below it; bar: 95 % interval of the difference"
+    text = f"baseline {baseline['name']} (star); dashed: {facts['margin']:g} below it"
     text += f"; orange: {facts['max_bytes']:,} bytes" if facts["max_bytes"] else ""
+    text += "; bar: 95 % interval of the difference"
     axes.set_title(text, loc="left", fontsize=7, color=INK)  # above the points, where no name can lie on it
 
 
