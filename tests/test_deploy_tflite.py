@@ -24,12 +24,12 @@ def linear(features=FEATURES, hours=HOURS) -> Network:
     return Network("linear", features, hours, (), (layer,), "full", (-1,) * features)
 
 
-def uneven_gates() -> Network:
+def uneven_gates(units: int, *widths: int) -> Network:
     """A hidden-layer LSTM whose gates have different numbers of hidden neurons, as pruning leaves them."""
-    network = hlstm(4, (5,), FEATURES, HOURS)
+    network = hlstm(units, (max(widths),), FEATURES, HOURS)
     gates = [
         Gate((gate.hidden[0][:, :kept],), gate.output[:kept], gate.bias)
-        for kept, gate in zip((5, 3, 2, 4), network.recurrent[0].gates, strict=True)
+        for kept, gate in zip(widths, network.recurrent[0].gates, strict=True)
     ]
     return replace(network, recurrent=(HiddenLSTMLayer(tuple(gates)),))
 
@@ -42,7 +42,10 @@ NETWORKS = {
     "hlstm": hlstm(4, (5,), FEATURES, HOURS),
     "hlstm with two hidden layers": hlstm(4, (5, 3), FEATURES, HOURS),
     "hlstm of two layers": hlstm(4, (5,), FEATURES, HOURS, layers=2),
-    "hlstm with uneven gates": uneven_gates(),
+    "hlstm of large gates": hlstm(9, (8,), FEATURES, HOURS),
+    "hlstm of large gates with two hidden layers": hlstm(9, (8, 9), FEATURES, HOURS),
+    "hlstm with uneven gates": uneven_gates(4, 5, 3, 2, 4),
+    "hlstm with large uneven gates": uneven_gates(9, 40, 8, 35, 20),  # indices of two bytes
     "dnn": replace(dnn(features=FEATURES, hours=HOURS), mask_columns=MASKS),
     "dnn without masks": dnn(features=FEATURES, hours=HOURS),
     "linear": linear(),

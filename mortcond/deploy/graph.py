@@ -40,8 +40,8 @@ class Blocks:
     """Which blocks of a matrix are stored; the others are zero. A block is one row high and `width` columns wide."""
 
     width: int
-    starts: np.ndarray  # (rows + 1,) uint8: where in `columns` each row begins
-    columns: np.ndarray  # (blocks,) uint8: for each stored block, which of its row it is
+    starts: np.ndarray  # (rows + 1,) uint8 or uint16: where in `columns` each row begins
+    columns: np.ndarray  # (blocks,) uint8 or uint16: for each stored block, which of its row it is
 
 
 @dataclass(frozen=True)
@@ -241,12 +241,12 @@ class Writer:
 
     def _sparsity(self, rows: int, blocks: Blocks) -> int:
         """Rows, then the blocks of each by their column, then the columns of a block."""
-        starts, columns = (
-            self._table("Uint8Vector", ("Values", self._vector(v, 4))) for v in (blocks.starts, blocks.columns)
-        )
-        kind = schema.SparseIndexVector.Uint8Vector
-        fields = [("Format", schema.DimensionType.SPARSE_CSR), ("ArraySegmentsType", kind), ("ArraySegments", starts)]
-        by_column = self._table("DimensionMetadata", *fields, ("ArrayIndicesType", kind), ("ArrayIndices", columns))
+        fields = [("Format", schema.DimensionType.SPARSE_CSR)]
+        for name, values in (("ArraySegments", blocks.starts), ("ArrayIndices", blocks.columns)):
+            kind = f"{values.dtype.name.capitalize()}Vector"
+            fields.append((f"{name}Type", getattr(schema.SparseIndexVector, kind)))
+            fields.append((name, self._table(kind, ("Values", self._vector(values, 4)))))
+        by_column = self._table("DimensionMetadata", *fields)
         ends = [self._table("DimensionMetadata", ("DenseSize", size)) for size in (rows, blocks.width)]
         order, block_map = self._integers([0, 1, 2]), self._integers([1])
         dimensions = self._tables([ends[0], by_column, ends[1]])

@@ -10,6 +10,9 @@ What makes it small and fast, each measured (tests/benchmarks/inference_speed.py
   and h = o tanh(0) = 0 follows by itself. The hours that count keep their order, so the result is the same.
 - Two or three hours make one turn of the loop.
 - Two LSTM layers run as one: see `wavefront`.
+- The four gates of a hidden-layer LSTM multiply as the blocks of one matrix where that is faster: where they are small,
+  where they differ in width (cutting what they read apart again would be slow), and in `dynamic`, where each product
+  rounds what it reads.
 """
 
 import numpy as np
@@ -31,6 +34,8 @@ from mortcond.deploy.cells import (
 from mortcond.deploy.graph import Graph, Subgraph
 from mortcond.deploy.weights import Weights
 from mortcond.models.network import GATES, Gate, HiddenLSTMLayer, LSTMLayer, Network
+
+SMALL_GATE = 64  # weights from hidden neurons to units, up to which the zeros of one matrix cost less than its calls
 
 
 def build(network: Network, weights: Weights) -> Graph:
@@ -112,12 +117,34 @@ def _hidden_gates(body: Subgraph, index: int, layer: HiddenLSTMLayer, x: int, h:
     else:
         kernel = np.concatenate([_first_hidden(layer, from_x=True), _first_hidden(layer, from_x=False)])
         sums = weights.linear(body, ops.concatenate(body, [x, h], 1), f"{name}.hidden", kernel, relu=True)
-    gates = [(GATES[gate], layer.gates[gate]) for gate in GATE_ORDER]
-    hidden = ops.split(body, sums, [gate.hidden[0].shape[1] for _, gate in gates], 1)
-    return [
-        _gate(body, f"{name}.{gate_name}", gate, value, weights)
-        for (gate_name, gate), value in zip(gates, hidden, strict=True)
-    ]
+    gates = {f"{name}.{GATES[gate]}": layer.gates[gate] for gate in GATE_ORDER}
+    if _better_as_one(layer, weights.mode):
+        return _gates_as_one(body, name, gates, sums, weights)
+    hidden = ops.split(body, sums, [gate.hidden[0].shape[1] for gate in gates.values()], 1)
+    return [_gate(body, *own, value, weights) for own, value in zip(gates.items(), hidden, strict=True)]
+
+
+def _better_as_one(layer: HiddenLSTMLayer, mode: str) -> bool:
+    widths = {len(gate.output) for gate in layer.gates}
+    return mode == "dynamic" or len(widths) > 1 or layer.units * max(widths) <= SMALL_GATE
+
+
+def _gates_as_one(body: Subgraph, name: str, gates: dict[str, Gate], value: int, weights: Weights) -> list[int]:
+    """Return all gates from the values of their first hidden layers side by side, (stays, hidden units of all)."""
+
+    def product(own: str, matrices: list[np.ndarray], bias: np.ndarray | None = None, relu: bool = False) -> int:
+        known = [weights.moments.get(f"{gate}.{own}") for gate in gates]
+        if known[0] is not None:
+            weights.moments[f"{name}.{own}"] = _blocks(known)
+        widths = {len(matrix) for matrix in matrices}
+        block = widths.pop() if len(widths) == 1 else 1
+        return weights.linear(body, value, f"{name}.{own}", _blocks(matrices), bias, relu, block)
+
+    each = list(gates.values())
+    for depth in range(1, len(each[0].hidden)):
+        value = product(f"hidden.{depth}", [gate.hidden[depth] for gate in each], relu=True)
+    sums = product("output", [gate.output for gate in each], np.concatenate([gate.bias for gate in each]))
+    return activated(body, sums, 1)
 
 
 def _gate(body: Subgraph, name: str, gate: Gate, value: int, weights: Weights) -> int:
@@ -129,6 +156,16 @@ def _gate(body: Subgraph, name: str, gate: Gate, value: int, weights: Weights) -
 
 
 # The weights as the graph wants them.
+
+
+def _blocks(matrices: list[np.ndarray]) -> np.ndarray:
+    """Return matrices as the blocks along the diagonal of one, zeros elsewhere."""
+    whole = np.zeros(np.sum([matrix.shape for matrix in matrices], axis=0), matrices[0].dtype)
+    row = column = 0
+    for matrix in matrices:
+        whole[row : row + matrix.shape[0], column : column + matrix.shape[1]] = matrix
+        row, column = row + matrix.shape[0], column + matrix.shape[1]
+    return whole
 
 
 def _first_hidden(layer: HiddenLSTMLayer, from_x: bool) -> np.ndarray:

@@ -195,9 +195,13 @@ def _constant(graph: Subgraph, rows: np.ndarray, quantization: Quantization | No
         return graph.constant(rows, quantization)
     by_block = rows.reshape(len(rows), -1, block)
     stored = np.any(by_block != 0, axis=2)  # (rows, blocks of a row)
-    starts = np.concatenate([[0], np.cumsum(stored.sum(1))])
-    saved = rows.itemsize * block * np.sum(~stored) - starts.size - starts[-1]
-    if saved < BLOCKS_COST or starts[-1] > np.iinfo(np.uint8).max:
+    starts = _fewest_bits(np.concatenate([[0], np.cumsum(stored.sum(1))]))
+    columns = _fewest_bits(np.nonzero(stored)[1])
+    saved = rows.itemsize * block * np.sum(~stored) - starts.nbytes - columns.nbytes
+    if saved < BLOCKS_COST:
         return graph.constant(rows, quantization)
-    blocks = Blocks(block, starts.astype(np.uint8), np.nonzero(stored)[1].astype(np.uint8))
-    return graph.sparse(by_block[stored], rows.shape, blocks, quantization)
+    return graph.sparse(by_block[stored], rows.shape, Blocks(block, starts, columns), quantization)
+
+
+def _fewest_bits(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.uint8 if values.max(initial=0) <= np.iinfo(np.uint8).max else np.uint16)
