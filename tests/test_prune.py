@@ -16,7 +16,7 @@ from mortcond.core.errors import InputError, UsageError
 from mortcond.core.manifest import read_manifest
 from mortcond.models.calibration import Calibration
 from mortcond.models.network import Network
-from mortcond.models.settings import TrainSettings
+from mortcond.models.settings import ENSEMBLE, TrainSettings
 
 
 @pytest.fixture
@@ -240,6 +240,13 @@ def test_a_teacher_of_the_parent_is_not_taken_for_granted(tmp_path, training):
     write_parent(tmp_path, "dnn", settings=TrainSettings(epochs=EPOCHS, teacher_weight=0.7))
     prune(session(tmp_path))
     assert training.calls[0].settings.teacher_weight == 0
+
+
+def test_a_child_of_a_parent_that_learnt_from_the_ensemble_does_so_as_well(tmp_path, training):
+    settings = TrainSettings(epochs=EPOCHS, teacher=ENSEMBLE, teacher_weight=0.7)
+    write_parent(tmp_path, "dnn", settings=settings)
+    prune(session(tmp_path))
+    assert training.calls[0].settings == settings
 
 
 def test_a_parent_that_stopped_early_does_not_shorten_its_child(tmp_path, training):

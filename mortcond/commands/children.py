@@ -24,7 +24,7 @@ from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, write_model
 from mortcond.measure.candidates import read_history
 from mortcond.measure.scores import auroc
 from mortcond.models.network import Network
-from mortcond.models.settings import TrainSettings
+from mortcond.models.settings import ENSEMBLE, TrainSettings
 
 THREADS = 1  # of TensorFlow: these networks are so small that more mostly cost
 TEACHER_WEIGHT = 0.5  # of the teacher's risks against the outcomes
@@ -94,10 +94,14 @@ def read_network(directory: Path) -> Network:
 
 
 def settings_of(manifest: Manifest) -> TrainSettings:
-    """Return the training settings that a model's manifest records, without its teacher, who is not at hand."""
+    """Return the training settings that a model's manifest records.
+
+    A model it learnt from is not at hand, and left out; the ensemble can be made again of the same training split.
+    """
     recorded = manifest.extra.get("settings") or {}
     known = {entry.name: recorded[entry.name] for entry in fields(TrainSettings) if entry.name in recorded}
-    return TrainSettings(**known | {"teacher_weight": 0.0})
+    settings = TrainSettings(**known)
+    return settings if settings.teacher == ENSEMBLE else replace(settings, teacher_weight=0.0)
 
 
 def write_child(

@@ -7,6 +7,7 @@ from mortcond.core.errors import UsageError
 
 SCHEDULES = ("constant", "cosine")
 KEEP = ("last", "best")
+ENSEMBLE = "ensemble"  # the teacher that `models.teacher` makes of a training split
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class TrainSettings:
     patience: int | None = None  # epochs without a better validation AUROC before training ends; None: never
     keep: str = "last"  # the weights that count: of the last epoch, or of the best by validation AUROC
     average: int = 1  # epochs whose weights are averaged: the last ones up to the epoch that counts
-    teacher: str = ""  # "ensemble": learn from the cross-fitted one of `models.teacher`, where no other is given
+    teacher: str = ""  # ENSEMBLE, or nothing; a model to learn from is no setting
     teacher_weight: float = 0.0  # of a teacher's risks in the loss, against the outcomes
     temperature: float = 1.0  # that softens a teacher's risks
 
@@ -35,7 +36,7 @@ BEST = {  # what measured well on PhysioNet 2012, on folds inside training split
     "schedule": "cosine",
     "weight_decay": 0.1,
     "clip_norm": 1.0,
-    "teacher": "ensemble",
+    "teacher": ENSEMBLE,
     "teacher_weight": 0.7,
 }
 RECURRENT = {"epochs": 30, "learning_rate": 0.003, "input_dropout": 0.3}

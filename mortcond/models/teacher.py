@@ -13,7 +13,6 @@ import numpy as np
 from mortcond.core.console import Console
 from mortcond.models.linear import fit_linear, folds, logistic, summaries_of
 
-ENSEMBLE = "ensemble"
 TREES = {  # fewer leaves and features a split than by default: there are few patients
     "max_iter": 150,
     "learning_rate": 0.06,

@@ -29,8 +29,8 @@ from mortcond.models.epoch import (
     unflat,
 )
 from mortcond.models.network import Network
-from mortcond.models.settings import TrainSettings
-from mortcond.models.teacher import ENSEMBLE, cross_fitted
+from mortcond.models.settings import ENSEMBLE, TrainSettings
+from mortcond.models.teacher import cross_fitted
 
 __all__ = ["TrainSettings", "Trained", "fit"]
 FEWEST_STAYS = 10  # of a split that something is learnt or chosen from
