@@ -120,6 +120,23 @@ def test_a_saved_model_is_read_by_keras_in_a_fresh_process(tmp_path, x):
     np.testing.assert_allclose(np.load(tmp_path / "risk.npy")[:, 0], NETWORKS["uneven hlstm"].predict(x), atol=1e-5)
 
 
+def test_tensorflow_has_one_thread_and_another_number_is_refused_once_it_has_computed():
+    code = """
+from mortcond.core.errors import UsageError
+from mortcond.models.backend import set_threads, tf
+assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+set_threads(2)
+tf.constant(1) + 1
+set_threads(2)
+try:
+    set_threads(1)
+except UsageError as error:
+    print(error.problem)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "another number of threads than 1" in done.stdout
+
+
 def test_what_is_no_model_of_ours_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no model\.keras"):
         load(tmp_path)

@@ -15,6 +15,7 @@ from mortcond.core.artifacts import MANIFEST, atomic_directory
 from mortcond.core.errors import LimitError
 from mortcond.core.manifest import write_manifest
 from mortcond.core.session import Session
+from mortcond.models.network import Network
 
 
 def steps(workspace: Path, **given) -> dict[str, room.Step]:
@@ -124,6 +125,20 @@ def test_the_whole_chain_on_the_sample_and_again(tmp_path):
     counts = {model["name"]: model["parameters"] for model in result["models"]}
     assert (counts["lstm"], counts["lstm-pruned50"], counts["lstm-hlstm"]) == (8081, 3273, 6993)
     assert (counts["dnn"], counts["dnn-pruned50"]) == (60929, 20225)
+
+    for arguments, name in (
+        (["train", "--arch", "lstm", "--epochs", "2"], "lstm"),
+        (["prune", "artifacts/lstm"], "lstm-pruned50"),
+        (["hlstm-convert", "artifacts/lstm"], "lstm-hlstm"),
+    ):
+        assert mortcond(*arguments, "-o", "alone", cwd=tmp_path).returncode == 0
+        weights = [
+            Network.load(folder / "checkpoints" / "epoch-002.npz").arrays()
+            for folder in (tmp_path / "artifacts" / name, tmp_path / "alone")
+        ]
+        for array in weights[0]:
+            np.testing.assert_array_equal(weights[0][array], weights[1][array], "whatever the process did before")
+        shutil.rmtree(tmp_path / "alone")
 
     shutil.rmtree(tmp_path / "artifacts" / "lstm-hlstm")
     again = json.loads(mortcond("run", "--epochs", "2", "--json", cwd=tmp_path).stdout)

@@ -26,7 +26,6 @@ from mortcond.measure.scores import auroc
 from mortcond.models.network import Network
 from mortcond.models.settings import ENSEMBLE, TrainSettings
 
-THREADS = 1  # of TensorFlow: these networks are so small that more mostly cost
 TEACHER_WEIGHT = 0.5  # of the teacher's risks against the outcomes
 OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
 
@@ -138,7 +137,8 @@ def write_child(
 
 def train(session: Session, parent: Parent, network: Network, settings: TrainSettings, checkpoints: Path, **how: Any):
     """Train a child on the parent's data; see `models.training.fit`."""
-    from mortcond.models.training import fit, set_threads
+    from mortcond.models.backend import THREADS, set_threads
+    from mortcond.models.training import fit
 
     set_threads(THREADS)
     how |= {"seed": session.seed, "console": session.console, "checkpoints": checkpoints}

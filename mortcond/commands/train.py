@@ -193,9 +193,10 @@ def _linear(session: Session, data: Dataset) -> Result:
 
 
 def _network(session, arch, preset_name, shape, how, data, target, teacher, resume, threads) -> Result:
+    from mortcond.models.backend import set_threads
     from mortcond.models.build import Architecture, initial
     from mortcond.models.settings import preset, preset_shape
-    from mortcond.models.training import check, fit, set_threads
+    from mortcond.models.training import check, fit
 
     set_threads(threads)
     settings = preset(preset_name, arch, **{name: value for name, value in how.items() if value is not None})

@@ -79,8 +79,7 @@ def _onnx(file: Path, threads: int) -> Callable[[int], Run]:
 
 
 def _tensorflow(threads: int):
-    from mortcond.models.backend import tf
+    from mortcond.models.backend import set_threads, tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    set_threads(threads)
     return tf

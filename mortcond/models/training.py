@@ -156,15 +156,6 @@ def measure(predict: Callable[[str], np.ndarray], dataset: Dataset) -> dict[str,
     return measured
 
 
-def set_threads(threads: int) -> None:
-    """Let TensorFlow compute with so many threads; what runs already keeps its own number."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
-        return
-
-
 class _Run:
     """One training run: the network's vectors, the compiled functions, and the data."""
 

@@ -32,7 +32,7 @@ from mortcond.models.linear import fit_linear
 from mortcond.models.network import summarise
 from mortcond.models.settings import preset, preset_shape
 from mortcond.models.teacher import TREES
-from mortcond.models.training import fit, set_threads
+from mortcond.models.training import fit
 
 DATA = Path(os.environ.get("MORTCOND_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 FOLDS = 5
@@ -138,7 +138,6 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="JSON file for the numbers")
     options = parser.parse_args()
-    set_threads(1)
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
         for variables in options.variables:

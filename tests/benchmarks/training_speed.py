@@ -30,7 +30,7 @@ from mortcond.dataset import Dataset, Split
 from mortcond.models.build import Architecture, initial
 from mortcond.models.network import Network, summarise
 from mortcond.models.settings import TrainSettings
-from mortcond.models.training import fit, set_threads
+from mortcond.models.training import fit
 
 DATA = Path(os.environ.get("MORTCOND_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 QUIET = Console(quiet=True)
@@ -167,7 +167,6 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path)
     parser.add_argument("--memory", type=int, metavar="STAYS")
     options = parser.parse_args()
-    set_threads(1)
     lines = memory(options.memory) if options.memory else measured(options.archs, options.rounds, options.dataset)
     for line in lines:
         print(line, flush=True)
