@@ -11,6 +11,7 @@ from mortcond.core.errors import UsageError
 from mortcond.deploy import metadata, tflite
 from mortcond.deploy.anatomy import anatomy
 from mortcond.deploy.runtime import Predictor
+from mortcond.deploy.weights import MODES
 from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, Network
 
 FEATURES, HOURS = 9, 7
@@ -140,12 +141,12 @@ def test_a_stays_risk_does_not_depend_on_what_came_before_it(name, mode, tmp_pat
     np.testing.assert_allclose(model.predict(x[order], batch_size=7), first[order], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("mode", ["float32", "float16", "dynamic", "int8", "integer"])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [(name, mode) for name in NETWORKS for mode in MODES if mode != "integer" or name.startswith("dnn")],
+)
 @pytest.mark.parametrize("resolver", [OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES])
 def test_a_stay_with_a_nan_has_no_risk_and_spoils_no_other(name, mode, resolver):
-    if mode == "integer" and not name.startswith("dnn"):
-        pytest.skip("whole numbers throughout are for dense networks")
     x, spoilt = some_stays(12), [2, 5, 7]
     model = Interpreter(
         model_content=tflite.build(NETWORKS[name], mode, x).bytes, experimental_op_resolver_type=resolver
