@@ -91,7 +91,7 @@ def test_two_layers_equal_the_equations_for_any_number_of_hours(hours, units, tm
         np.testing.assert_allclose(risk, network.predict(x), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ["lstm", "hlstm", "dnn", "linear"])
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("resolver", [OpResolverType.AUTO, OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES])
 def test_with_and_without_xnnpack_the_same(name, resolver):
     x, network = some_stays(7), NETWORKS[name]
