@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from condense_networks import dnn, hlstm, lstm, stays
 
 from mortcond.core.errors import UsageError
-from mortcond.deploy import metadata, tflite
+from mortcond.deploy import integer, metadata, tflite
 from mortcond.deploy.anatomy import anatomy
 from mortcond.deploy.runtime import Predictor
 from mortcond.deploy.weights import MODES
@@ -122,6 +122,17 @@ def test_one_far_off_stay_does_not_set_the_steps_of_all(tmp_path):
     interpreter = Interpreter(model_content=tflite.build(network, "integer", x).bytes)
     risk = interpreter.get_signature_runner("serving_default")(stays=held)["risk"][:, 0]
     assert np.abs(risk - expected).mean() < 0.02
+
+
+def test_inputs_of_training_stays_are_not_cut_off_but_for_what_is_no_measurement():
+    network, x = NETWORKS["dnn without masks"], np.tile(some_stays(), (160, 1, 1))
+    x[-1] *= 2  # the sickest
+    learned = integer.learn(network, x)
+    inputs = x.mean(axis=1) / learned.divisors
+    assert learned.ends[0] == pytest.approx((inputs.min(), inputs.max()), rel=1e-5)
+    x[-1] *= 1000
+    learned = integer.learn(network, x)
+    assert max(np.abs(learned.ends[0])) < np.abs(x[-1].mean(axis=0) / learned.divisors).max() / 100
 
 
 @pytest.mark.parametrize("name", ["lstm", "hlstm", "linear"])
