@@ -23,7 +23,7 @@ from mortcond.models.network import DenseLayer, Network, summarise_in_parts
 
 LEVELS = 255  # from -128 to 127
 KEPT = 0.9999  # of all values of training stays lie within the range of a hidden layer, or near that of the inputs
-FAR = 4.0
+FAR = 4.0  # times the KEPT range, from which on an input is no measurement
 MIGRATED = 0.75  # measured on validation stays of five networks: 0.5 and 1 change single risks more
 
 

@@ -125,8 +125,8 @@ def _hidden_gates(body: Subgraph, index: int, layer: HiddenLSTMLayer, x: int, h:
 
 
 def _better_as_one(layer: HiddenLSTMLayer, mode: str) -> bool:
-    widths = {len(gate.output) for gate in layer.gates}
-    return mode == "dynamic" or len(widths) > 1 or layer.units * max(widths) <= SMALL_GATE
+    widths = {tuple(hidden.shape[1] for hidden in gate.hidden) for gate in layer.gates}
+    return mode == "dynamic" or len(widths) > 1 or layer.units * widths.pop()[-1] <= SMALL_GATE
 
 
 def _gates_as_one(body: Subgraph, name: str, gates: dict[str, Gate], value: int, weights: Weights) -> list[int]:
