@@ -140,7 +140,7 @@ def test_a_file_that_rounding_changes_too_much_is_no_candidate(tmp_path, trainin
     result = run(tmp_path, arch="linear", whole_curve=True)
     records = [json.loads(line) for line in (tmp_path / "condense" / "candidates.jsonl").read_text().splitlines()]
     refused = {record["mode"]: record["refused"] for record in records if "refused" in record}
-    assert refused == {"int8": "too coarse as int8"}
+    assert refused == {"int8": room.COARSE}
     assert "int8" not in {record["mode"] for record in result["candidates"]}
     assert any("(1 left out, whose risks" in str(line) for line in render(result))
 

@@ -24,9 +24,8 @@ from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, write_model
 from mortcond.measure.candidates import read_history
 from mortcond.measure.scores import auroc
 from mortcond.models.network import Network
-from mortcond.models.settings import ENSEMBLE, TrainSettings
+from mortcond.models.settings import ENSEMBLE, TEACHER_WEIGHT, TrainSettings
 
-TEACHER_WEIGHT = 0.5  # of the teacher's risks against the outcomes
 OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
 
 

@@ -208,7 +208,7 @@ class Hunt:
             if check.acceptable(rounding, check.TOLERANCE[record["mode"]]):
                 self.tried.append(record | told | self.judge.compare(risk))
             else:
-                self.refused.append(record | plain(told) | {"refused": f"{COARSE} as {record['mode']}"})
+                self.refused.append(record | plain(told) | {"refused": COARSE})
 
     def _those_fast_enough(self, records: list[Record]) -> list[Record]:
         """Keep the files within the limits; the speed is that of this machine, now."""
@@ -244,7 +244,7 @@ def _result(hunt: Hunt, limits: Limits) -> Record:
     untried = {record["network"] for record in hunt.left if search.may_still_win([record], best)}
     larger = {record["network"] for record in hunt.left} - untried
     result |= {"untried": sorted(untried), "larger": sorted(larger), "refused": len(hunt.refused)}
-    result["coarse"] = [record["name"] for record in hunt.refused if record["refused"].startswith(COARSE)]
+    result["coarse"] = [record["name"] for record in hunt.refused if record["refused"] == COARSE]
     result |= {"caution": too_few(judge.died)}
     result |= {
         "nearest": search.nearest(tried),

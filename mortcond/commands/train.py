@@ -24,10 +24,9 @@ from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model, dataset_path
 from mortcond.dataset import Dataset
 from mortcond.models.network import Network
-from mortcond.models.settings import ENSEMBLE
+from mortcond.models.settings import ENSEMBLE, TEACHER_WEIGHT
 
 ARCHS = ("lstm", "hlstm", "dnn", "linear")
-TEACHER_WEIGHT = 0.5
 FOR_NETWORKS = (  # options of train that linear has no use for
     *("epochs", "batch_size", "learning_rate", "schedule", "weight_decay", "clip_norm", "input_dropout"),
     *("recurrent_dropout", "patience", "keep_epoch", "average", "width", "layers", "hidden_width", "hidden_depth"),

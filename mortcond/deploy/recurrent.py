@@ -17,20 +17,7 @@ What makes it small and fast, each measured (tests/benchmarks/inference_speed.py
 
 import numpy as np
 
-from mortcond.deploy import ops, wavefront
-from mortcond.deploy.cells import (
-    GATE_ORDER,
-    activated,
-    flat,
-    gate_major,
-    hours_that_count,
-    loop,
-    magnitudes,
-    new_state,
-    next_step,
-    skipped_first,
-    zeros,
-)
+from mortcond.deploy import cells, ops, wavefront
 from mortcond.deploy.graph import Graph, Subgraph
 from mortcond.deploy.weights import Weights
 from mortcond.models.network import GATES, Gate, HiddenLSTMLayer, LSTMLayer, Network
@@ -45,17 +32,17 @@ def build(network: Network, weights: Weights) -> Graph:
     graph = Graph()
     main, condition, body = graph.subgraph(), graph.subgraph(), graph.subgraph()
     stays = main.input("float32", (-1, network.hours, network.features))
-    sums = magnitudes(main, stays)
-    counts = hours_that_count(main, sums)
-    order = skipped_first(main, counts, network.hours)
+    sums = cells.magnitudes(main, stays)
+    counts = cells.hours_that_count(main, sums)
+    order = cells.skipped_first(main, counts, network.hours)
     counts = ops.gather(main, counts, order, 1, batch_dims=1)
     product, width = _product(main, network.recurrent[0], stays, weights)
     product = ops.gather(main, product, order, 1, batch_dims=1)
-    states = [zeros(main, sums, layer.units) for layer in network.recurrent for _ in ("h", "c")]
+    states = [cells.zeros(main, sums, layer.units) for layer in network.recurrent for _ in ("h", "c")]
     steps = _steps(network.hours, weights.mode)
     turns = network.hours // steps
     by_turn = [ops.reshape(main, values, -1, turns, steps * width) for values, width in ((product, width), (counts, 1))]
-    state, _ = loop(main, condition, body, turns, by_turn, states)
+    state, _ = cells.loop(main, condition, body, turns, by_turn, states)
     _turn(body, network, weights, steps)
     main.outputs = [weights.never_from_nan(main, weights.dense(main, network, state), sums)]
     graph.name(["stays"], ["risk"])
@@ -71,7 +58,7 @@ def _steps(hours: int, mode: str) -> int:
 def _product(main: Subgraph, layer: LSTMLayer | HiddenLSTMLayer, stays: int, weights: Weights) -> tuple[int, int]:
     """Return x's part of the first layer's sums, (stays, hours, width), and their width."""
     if isinstance(layer, LSTMLayer):
-        name, kernel = "recurrent.0.input", flat(gate_major(layer.kernel))
+        name, kernel = "recurrent.0.input", cells.flat(cells.gate_major(layer.kernel))
     else:
         name, kernel = "recurrent.0.hidden.x", _first_hidden(layer, from_x=True)
     return weights.of_each_hour(main, stays, name, kernel), kernel.shape[1]
@@ -83,7 +70,7 @@ def _turn(body: Subgraph, network: Network, weights: Weights, steps: int) -> Non
     by_hour = [ops.split(body, ops.gather(body, values, turn, 1), steps, 1) for values in (products, counts)]
     for x, count in zip(*by_hour, strict=True):
         states = _step(body, network, weights, x, count, states)
-    body.outputs = [next_step(body, turn), products, counts, *states]
+    body.outputs = [cells.next_step(body, turn), products, counts, *states]
 
 
 def _step(body: Subgraph, network: Network, weights: Weights, x: int, count: int, states: list[int]) -> list[int]:
@@ -93,19 +80,19 @@ def _step(body: Subgraph, network: Network, weights: Weights, x: int, count: int
         h, c = states[2 * index : 2 * index + 2]
         gates = _lstm_gates if isinstance(layer, LSTMLayer) else _hidden_gates
         i, f, o, g = gates(body, index, layer, x, h, weights)
-        new_states += new_state(body, i, f, o, ops.multiply(body, g, count), c)
+        new_states += cells.new_state(body, i, f, o, ops.multiply(body, g, count), c)
         x = new_states[-2]
     return new_states
 
 
 def _lstm_gates(body: Subgraph, index: int, layer: LSTMLayer, x: int, h: int, weights: Weights) -> list[int]:
     """Return an LSTM layer's gates in GATE_ORDER; x is its input, for the first layer already multiplied."""
-    name, bias = f"recurrent.{index}", gate_major(layer.bias).reshape(-1)
+    name, bias = f"recurrent.{index}", cells.gate_major(layer.bias).reshape(-1)
     if index == 0:
-        product = weights.linear(body, h, name, flat(gate_major(layer.recurrent_kernel)), bias)
-        return activated(body, ops.add(body, product, x), 1)
-    kernel = flat(gate_major(np.concatenate([layer.kernel, layer.recurrent_kernel])))
-    return activated(body, weights.linear(body, ops.concatenate(body, [x, h], 1), name, kernel, bias), 1)
+        product = weights.linear(body, h, name, cells.flat(cells.gate_major(layer.recurrent_kernel)), bias)
+        return cells.activated(body, ops.add(body, product, x), 1)
+    kernel = cells.flat(cells.gate_major(np.concatenate([layer.kernel, layer.recurrent_kernel])))
+    return cells.activated(body, weights.linear(body, ops.concatenate(body, [x, h], 1), name, kernel, bias), 1)
 
 
 def _hidden_gates(body: Subgraph, index: int, layer: HiddenLSTMLayer, x: int, h: int, weights: Weights) -> list[int]:
@@ -117,7 +104,7 @@ def _hidden_gates(body: Subgraph, index: int, layer: HiddenLSTMLayer, x: int, h:
     else:
         kernel = np.concatenate([_first_hidden(layer, from_x=True), _first_hidden(layer, from_x=False)])
         sums = weights.linear(body, ops.concatenate(body, [x, h], 1), f"{name}.hidden", kernel, relu=True)
-    gates = {f"{name}.{GATES[gate]}": layer.gates[gate] for gate in GATE_ORDER}
+    gates = {f"{name}.{GATES[gate]}": layer.gates[gate] for gate in cells.GATE_ORDER}
     if _better_as_one(layer, weights.mode):
         return _gates_as_one(body, name, gates, sums, weights)
     hidden = ops.split(body, sums, [gate.hidden[0].shape[1] for gate in gates.values()], 1)
@@ -132,7 +119,9 @@ def _better_as_one(layer: HiddenLSTMLayer, mode: str) -> bool:
 def _gates_as_one(body: Subgraph, name: str, gates: dict[str, Gate], value: int, weights: Weights) -> list[int]:
     """Return all gates from the values of their first hidden layers side by side, (stays, hidden units of all)."""
 
-    def product(own: str, matrices: list[np.ndarray], bias: np.ndarray | None = None, relu: bool = False) -> int:
+    def product(
+        own: str, value: int, matrices: list[np.ndarray], bias: np.ndarray | None = None, relu: bool = False
+    ) -> int:
         known = [weights.moments.get(f"{gate}.{own}") for gate in gates]
         if known[0] is not None:
             weights.moments[f"{name}.{own}"] = _blocks(known)
@@ -142,9 +131,9 @@ def _gates_as_one(body: Subgraph, name: str, gates: dict[str, Gate], value: int,
 
     each = list(gates.values())
     for depth in range(1, len(each[0].hidden)):
-        value = product(f"hidden.{depth}", [gate.hidden[depth] for gate in each], relu=True)
-    sums = product("output", [gate.output for gate in each], np.concatenate([gate.bias for gate in each]))
-    return activated(body, sums, 1)
+        value = product(f"hidden.{depth}", value, [gate.hidden[depth] for gate in each], relu=True)
+    sums = product("output", value, [gate.output for gate in each], np.concatenate([gate.bias for gate in each]))
+    return cells.activated(body, sums, 1)
 
 
 def _gate(body: Subgraph, name: str, gate: Gate, value: int, weights: Weights) -> int:
@@ -171,4 +160,4 @@ def _blocks(matrices: list[np.ndarray]) -> np.ndarray:
 def _first_hidden(layer: HiddenLSTMLayer, from_x: bool) -> np.ndarray:
     """Return the part of all gates' first hidden layers that multiplies x, or h, side by side in GATE_ORDER."""
     rows = slice(None, layer.inputs) if from_x else slice(layer.inputs, None)
-    return np.concatenate([layer.gates[gate].hidden[0][rows] for gate in GATE_ORDER], axis=1)
+    return np.concatenate([layer.gates[gate].hidden[0][rows] for gate in cells.GATE_ORDER], axis=1)

@@ -23,18 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from mortcond.deploy import ops
-from mortcond.deploy.cells import (
-    activated,
-    flat,
-    gate_major,
-    hours_that_count,
-    loop,
-    magnitudes,
-    new_state,
-    next_step,
-    zeros,
-)
+from mortcond.deploy import cells, ops
 from mortcond.deploy.graph import Graph, Subgraph, Tensor
 from mortcond.deploy.weights import Weights
 from mortcond.models.network import LSTMLayer, Network
@@ -88,17 +77,17 @@ def build(network: Network, weights: Weights) -> Graph:
     first, second = network.recurrent
     small = weights.mode == "int8" and network.parameters <= SMALL
     shape = Shape(network.hours, max(first.units, second.units), small)
-    sums = magnitudes(main, stays)
-    nothing = ops.reshape(main, zeros(main, sums, shape.units), -1, 1, 1, shape.units)
+    sums = cells.magnitudes(main, stays)
+    nothing = ops.reshape(main, cells.zeros(main, sums, shape.units), -1, 1, 1, shape.units)
     table = _table(main, shape, _product(main, shape, first, stays, weights), nothing)
-    rows = _rows(main, shape, hours_that_count(main, sums))  # (stays, steps in all, layers)
+    rows = _rows(main, shape, cells.hours_that_count(main, sums))  # (stays, steps in all, layers)
     if shape.opening:
         now, rows = ops.split(main, rows, [shape.opening, shape.turns * shape.steps], 1)
         states = _first_step(main, shape, network.recurrent, weights, ops.gather(main, table, now, 1, batch_dims=1))
     else:
         states = [ops.add(main, nothing, main.constant(np.zeros((2, 1), np.float32)))] * 2  # (stays, 1, layers, units)
     by_turn = ops.reshape(main, rows, -1, shape.turns, shape.steps, 2, dtype="int32")
-    h, _ = loop(main, condition, body, shape.turns, [by_turn, table], states)
+    h, _ = cells.loop(main, condition, body, shape.turns, [by_turn, table], states)
     _turn(body, shape, network.recurrent, weights)
     # The dense layer sees the states of layer 2 alone: its weights for those of layer 1 are zeros.
     kernel = np.pad(network.dense[0].kernel, [(shape.units, shape.units - second.units), (0, 0)])
@@ -109,7 +98,7 @@ def build(network: Network, weights: Weights) -> Graph:
 
 def _product(main: Subgraph, shape: Shape, layer: LSTMLayer, stays: int, weights: Weights) -> int:
     """Return x's part of the first layer's sums, (stays, hours, gates * units)."""
-    product = weights.of_each_hour(main, stays, "recurrent.0.input", flat(gate_major(layer.kernel)))
+    product = weights.of_each_hour(main, stays, "recurrent.0.input", cells.flat(cells.gate_major(layer.kernel)))
     if layer.units == shape.units:
         return product
     by_gate = ops.reshape(main, product, -1, shape.hours, 4, layer.units)
@@ -150,7 +139,7 @@ def _first_step(
     """Return h and c, (stays, 1, layers, units), after a step from states of 0 that reads x."""
     bias = weights.bias(main, JOINT, *_joint_kernel(shape, *layers))
     z = ops.add(main, x, ops.reshape(main, bias, 2, 4 * shape.units))
-    i, _, o, g = activated(main, z, 3)
+    i, _, o, g = cells.activated(main, z, 3)
     c = ops.multiply(main, i, g)
     return ops.multiply(main, o, main.add("TANH", [c])), c
 
@@ -162,14 +151,14 @@ def _turn(body: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], wei
     read = ops.gather(body, table, now, 1, batch_dims=1)  # (stays, steps, layers, gates * units)
     for x in ops.split(body, read, shape.steps, 1):
         h, c = _step(body, shape, layers, weights, x, h, c)
-    body.outputs = [next_step(body, turn), rows, table, h, c]
+    body.outputs = [cells.next_step(body, turn), rows, table, h, c]
 
 
 def _step(graph: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights, x: int, h: int, c: int):
     """Return h and c, (stays, 1, layers, units), after a step that reads x, (stays, 1, layers, gates * units)."""
     product = weights.linear(graph, h, JOINT, *_joint_kernel(shape, *layers), block=shape.units)
     z = ops.add(graph, ops.reshape(graph, product, -1, 1, 2, 4 * shape.units), x)
-    return new_state(graph, *activated(graph, z, 3), c)
+    return cells.new_state(graph, *cells.activated(graph, z, 3), c)
 
 
 def join(network: Network, moments: dict[str, np.ndarray]) -> None:
@@ -189,8 +178,8 @@ def _joint_kernel(shape: Shape, first: LSTMLayer, second: LSTMLayer) -> tuple[np
     """Return kernel (layers * units, layers * gates * units) and bias of both layers' states together."""
     kernel = np.zeros((2, shape.units, 2, 4, shape.units), np.float32)  # from layer and unit to layer, gate and unit
     bias = np.zeros((2, 4, shape.units), np.float32)
-    kernel[0, : first.units, 0, :, : first.units] = gate_major(first.recurrent_kernel)
-    kernel[0, : first.units, 1, :, : second.units] = gate_major(second.kernel)
-    kernel[1, : second.units, 1, :, : second.units] = gate_major(second.recurrent_kernel)
-    bias[0, :, : first.units], bias[1, :, : second.units] = gate_major(first.bias), gate_major(second.bias)
+    kernel[0, : first.units, 0, :, : first.units] = cells.gate_major(first.recurrent_kernel)
+    kernel[0, : first.units, 1, :, : second.units] = cells.gate_major(second.kernel)
+    kernel[1, : second.units, 1, :, : second.units] = cells.gate_major(second.recurrent_kernel)
+    bias[0, :, : first.units], bias[1, :, : second.units] = cells.gate_major(first.bias), cells.gate_major(second.bias)
     return kernel.reshape(2 * shape.units, -1), bias.reshape(-1)

@@ -7,6 +7,7 @@ from mortcond.core.errors import UsageError
 
 SCHEDULES = ("constant", "cosine")
 KEEP = ("last", "best")
+TEACHER_WEIGHT = 0.5  # of a teacher that is named, where nothing else is asked for
 ENSEMBLE = "ensemble"  # the teacher that `models.teacher` makes of a training split
 
 
