@@ -82,18 +82,21 @@ def measure(hospital: Path, form: str, repeats: int, options: list[str]) -> list
 
 
 def run(command: list[str], hospital: Path) -> Run:
+    """Preprocess a hospital and return what it cost."""
+    return cost([*command, "--overwrite", "-o", str(hospital.parent / f"{hospital.name}.npz")])
+
+
+def cost(command: list[str]) -> Run:
     """Run a command to its end and return what it cost."""
-    target = hospital.parent / f"{hospital.name}.npz"
     started = time.monotonic()
     with tempfile.TemporaryFile() as said:
-        whole = [*command, "--overwrite", "-o", str(target)]
-        process = subprocess.Popen(whole, stdout=subprocess.DEVNULL, stderr=said)
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
         _, status, usage = os.wait4(process.pid, 0)  # unlike wait(): with what the kernel counted of this one process
         seconds = time.monotonic() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             said.seek(0)
-            raise SystemExit(f"{' '.join(whole)} ended with {process.returncode}: {said.read().decode()}")
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}: {said.read().decode()}")
     unit = 1e6 if sys.platform == "darwin" else 1e3  # ru_maxrss is in bytes there, else in KiB
     return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
 
