@@ -112,7 +112,7 @@ def test_a_saved_model_is_read_by_keras_in_a_fresh_process(tmp_path, x):
     to_keras(NETWORKS["uneven hlstm"]).save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", x)
     code = (
-        "import sys, keras, numpy, mortcond.models.layers; folder = sys.argv[1]; "
+        "import sys, keras, numpy, mortcond.layers.keras_layers; folder = sys.argv[1]; "
         "model = keras.saving.load_model(folder + '/model.keras'); "
         "numpy.save(folder + '/risk.npy', model.predict(numpy.load(folder + '/x.npy'), verbose=0))"
     )
@@ -123,7 +123,7 @@ def test_a_saved_model_is_read_by_keras_in_a_fresh_process(tmp_path, x):
 def test_tensorflow_has_one_thread_and_another_number_is_refused_once_it_has_computed():
     code = """
 from mortcond.core.errors import UsageError
-from mortcond.models.backend import set_threads, tf
+from mortcond.core.tensorflow import set_threads, tf
 assert tf.config.threading.get_intra_op_parallelism_threads() == 1
 set_threads(2)
 tf.constant(1) + 1

@@ -10,7 +10,7 @@ from training_data import FEATURES, HOURS, MASKS, dataset
 
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, Interrupted, UsageError
-from mortcond.models.backend import keras
+from mortcond.core.tensorflow import keras
 from mortcond.models.build import Architecture, initial
 from mortcond.models.epoch import Plan, flat, unflat
 from mortcond.models.keras_network import from_keras, to_keras

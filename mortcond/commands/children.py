@@ -136,7 +136,7 @@ def write_child(
 
 def train(session: Session, parent: Parent, network: Network, settings: TrainSettings, checkpoints: Path, **how: Any):
     """Train a child on the parent's data; see `models.training.fit`."""
-    from mortcond.models.backend import THREADS, set_threads
+    from mortcond.core.tensorflow import THREADS, set_threads
     from mortcond.models.training import fit
 
     set_threads(THREADS)

@@ -192,7 +192,7 @@ def _linear(session: Session, data: Dataset) -> Result:
 
 
 def _network(session, arch, preset_name, shape, how, data, target, teacher, resume, threads) -> Result:
-    from mortcond.models.backend import set_threads
+    from mortcond.core.tensorflow import set_threads
     from mortcond.models.build import Architecture, initial
     from mortcond.models.settings import preset, preset_shape
     from mortcond.models.training import check, fit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mortcond.models.backend import tf
+from mortcond.core.tensorflow import tf
 from mortcond.models.network import GATES, DenseLayer, HiddenLSTMLayer, LSTMLayer, Network
 
 

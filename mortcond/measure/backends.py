@@ -79,7 +79,7 @@ def _onnx(file: Path, threads: int) -> Callable[[int], Run]:
 
 
 def _tensorflow(threads: int):
-    from mortcond.models.backend import set_threads, tf
+    from mortcond.core.tensorflow import set_threads, tf
 
     set_threads(threads)
     return tf

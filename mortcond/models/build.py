@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mortcond.core.errors import UsageError
-from mortcond.models.backend import keras
+from mortcond.core.tensorflow import keras
 from mortcond.models.keras_network import from_keras, to_keras
 from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, LSTMLayer, Network
 

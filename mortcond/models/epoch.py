@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mortcond.models.backend import tf
+from mortcond.core.tensorflow import tf
 from mortcond.models.network import Network, summarise_in_parts
 from mortcond.models.recurrence import last_state
 from mortcond.models.settings import TrainSettings

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mortcond.core.errors import InputError
-from mortcond.models.backend import keras
-from mortcond.models.layers import FullSummary, HiddenLSTM, MeasuredMean
+from mortcond.core.tensorflow import keras
+from mortcond.layers.keras_layers import FullSummary, HiddenLSTM, MeasuredMean
 from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, LSTMLayer, Network
 
 KERAS_FILE = "model.keras"

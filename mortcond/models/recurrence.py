@@ -10,7 +10,7 @@ forward pass is computed for all hours at once, so that the loop backwards holds
 from collections.abc import Sequence
 from typing import Any
 
-from mortcond.models.backend import tf
+from mortcond.core.tensorflow import tf
 from mortcond.models.network import GATES, HiddenLSTMLayer, LSTMLayer, Network
 
 Weights = dict[str, tf.Tensor]  # keys as in Network.arrays()

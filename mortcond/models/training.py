@@ -16,8 +16,8 @@ import numpy as np
 from mortcond.core.artifacts import atomic_file
 from mortcond.core.console import Bar, Console
 from mortcond.core.errors import InputError, Interrupted
+from mortcond.core.tensorflow import tf
 from mortcond.dataset import SPLITS, Dataset, Split
-from mortcond.models.backend import tf
 from mortcond.models.epoch import (
     EPSILON,
     Plan,

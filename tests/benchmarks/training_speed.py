@@ -68,7 +68,7 @@ def mortcond(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, flo
 
 def stock_keras(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, float]:
     """Return an epoch of Keras' own `fit`; of dnn on the means, computed before."""
-    from mortcond.models.backend import keras
+    from mortcond.core.tensorflow import keras
     from mortcond.models.keras_network import to_keras
 
     if network.recurrent:

@@ -1,12 +1,12 @@
 """Keras layers that Keras does not have: the hidden-layer LSTM (cell and layer), and the summaries of a stay.
 
 Comes in: nothing but Keras. Goes out: layers that serialise, registered as `mortcond>...`, so that `model.keras` loads
-wherever `mortcond.models.layers` was imported.
+wherever `mortcond.layers.keras_layers` was imported.
 """
 
 from itertools import pairwise
 
-from mortcond.models.backend import keras
+from mortcond.core.tensorflow import keras
 
 ops = keras.ops
 
@@ -102,6 +102,11 @@ class MeasuredMean(keras.layers.Layer):
         super().__init__(**kwargs)
         self.mask_columns = [int(column) for column in mask_columns]
 
+    supports_masking = True  # reads every hour; what it puts out has none
+
+    def compute_mask(self, x, previous_mask=None):
+        return None
+
     def call(self, x):
         own = ops.convert_to_tensor([column >= 0 for column in self.mask_columns])
         mask = ops.take(x, [max(column, 0) for column in self.mask_columns], axis=2)
@@ -121,6 +126,27 @@ class FullSummary(keras.layers.Layer):
     In: (stays, hours, features). Out: (stays, 6 * features), the six summaries side by side in this order.
     """
 
+    supports_masking = True  # reads every hour; what it puts out has none
+
+    def compute_mask(self, x, previous_mask=None):
+        return None
+
     def call(self, x):
         parts = (ops.mean(x, 1), x[:, -1], ops.min(x, 1), ops.max(x, 1), ops.std(x, 1), x[:, -1] - x[:, 0])
         return ops.concatenate(parts, axis=1)
+
+
+@keras.saving.register_keras_serializable("mortcond")
+class Columns(keras.layers.Layer):
+    """Some columns of the last axis, in a given order; a mask of the hours goes on with them."""
+
+    def __init__(self, columns: list[int], **kwargs):
+        super().__init__(**kwargs)
+        self.columns = [int(column) for column in columns]
+        self.supports_masking = True
+
+    def call(self, x):
+        return ops.take(x, self.columns, axis=-1)
+
+    def get_config(self):
+        return super().get_config() | {"columns": self.columns}

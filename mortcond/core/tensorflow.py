@@ -51,7 +51,7 @@ def set_threads(threads: int) -> None:
     except RuntimeError:
         raise UsageError(
             f"TensorFlow has been at work in this process with another number of threads than {threads}.",
-            "Start a new process, or import mortcond.models.backend before TensorFlow computes anything.",
+            "Start a new process, or import mortcond.core.tensorflow before TensorFlow computes anything.",
         ) from None
 
 

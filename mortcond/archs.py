@@ -1,0 +1,245 @@
+"""The architectures: ONE table. A row says what a network is made of, how it is trained, and how it looks in a plot.
+
+Comes in: an architecture's name and its sizes. Goes out: a network without weights, settings, recipes for the search.
+Only the standard library is imported here at first: the command line reads the names.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from mortcond.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mortcond.network import Network, Node
+
+ENSEMBLE = "ensemble"  # the teacher that `training.teacher` makes of a training split
+SUMMARIES = ("mean", "full")
+GRADIENT, LOGISTIC = "gradient", "logistic"  # how weights are found
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a network; None stands for the architecture's own value."""
+
+    width: int | None = None  # units of a recurrent layer; dnn: of the first layer, then halved
+    layers: int | None = None  # recurrent layers, or hidden dense layers
+    hidden_width: int | None = None  # hidden units of each gate (hlstm): as wide as the LSTM
+    hidden_depth: int | None = None  # hidden layers of each gate (hlstm)
+    summary: str | None = None  # what dnn sees of a stay: mean or full
+    dropout: float | None = None  # before the output
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a network reads."""
+
+    features: int
+    hours: int
+    mask_columns: tuple[int, ...] = ()  # for each feature, the column that says whether it was measured; -1: none
+
+
+@dataclass(frozen=True)
+class Arch:
+    """One architecture."""
+
+    name: str
+    label: str  # in plots and tables
+    colour: str
+    markers: str  # matplotlib's, for the variants in a plot
+    nodes: Callable[[Shape, Inputs], list["Node"]]  # without weights: zeros of the right shapes
+    shape: dict[str, Any]  # the paper's sizes; what is not named is no option of the architecture
+    best_shape: dict[str, Any] = field(default_factory=dict)  # in its place with --preset best
+    best: dict[str, Any] = field(default_factory=dict)  # training settings of --preset best
+    fitted: str = GRADIENT
+    search: tuple[tuple[int, ...], ...] = ()  # units of the layers that condense tries
+    search_full: tuple[tuple[int, ...], ...] = ()  # the same on the full summary
+    converts_to: str | None = None  # what hlstm-convert makes of it
+
+    @property
+    def trainable(self) -> bool:
+        """Say whether it has epochs, and so can be pruned and taught."""
+        return self.fitted == GRADIENT
+
+
+def _recurrent(layer: Callable[[int, int, Shape], Any]) -> Callable[[Shape, Inputs], list["Node"]]:
+    """Return what makes the nodes of a stack of recurrent layers that skip hours without any measurement."""
+
+    def nodes(shape: Shape, inputs: Inputs) -> list["Node"]:
+        from mortcond.layers import Masking
+        from mortcond.network import INPUT, Node
+
+        found, source, width = [Node("masking", Masking())], INPUT, inputs.features
+        for index in range(shape.layers):
+            made = replace(layer(width, shape.width, shape), sequences=index + 1 < shape.layers)
+            found.append(Node(f"recurrent.{index}", made, (source, "masking")))
+            source, width = f"recurrent.{index}", shape.width
+        return found + _dense([width], source, shape.dropout)
+
+    return nodes
+
+
+def _lstm(inputs: int, units: int, shape: Shape) -> Any:
+    from mortcond.layers import LSTM
+
+    return LSTM(_zeros(inputs, 4 * units), _zeros(units, 4 * units), _zeros(4 * units))
+
+
+def _hidden_lstm(inputs: int, units: int, shape: Shape) -> Any:
+    from mortcond.layers.hidden_lstm import HiddenGate, HiddenLSTM
+
+    width = shape.hidden_width or units
+    hidden = (_zeros(inputs + units, width), *(_zeros(width, width) for _ in range(shape.hidden_depth - 1)))
+    return HiddenLSTM(tuple(HiddenGate(hidden, _zeros(width, units), _zeros(units)) for _ in range(4)))
+
+
+def _on_summary(shape: Shape, inputs: Inputs) -> list["Node"]:
+    """Return dense layers, each half as wide as the one before, on a summary of the hours."""
+    from mortcond.layers import FullSummary, MeasuredMean
+    from mortcond.network import Node
+
+    full = shape.summary == "full"
+    summary = FullSummary() if full else MeasuredMean(inputs.mask_columns or (-1,) * inputs.features)
+    widths = [max(shape.width >> index, 1) for index in range(shape.layers)]
+    sizes = [inputs.features * (FullSummary.NUMBERS if full else 1), *widths]
+    return [Node("summary", summary), *_dense(sizes, "summary", shape.dropout)]
+
+
+def _linear(shape: Shape, inputs: Inputs) -> list["Node"]:
+    return _on_summary(Shape(width=1, layers=0, summary="full", dropout=0.0), inputs)
+
+
+def _dense(sizes: Sequence[int], source: str, dropout: float) -> list["Node"]:
+    """Return dense layers with ReLU of sizes[1:], dropout, and the risk."""
+    from mortcond.layers import Dense, Dropout
+    from mortcond.network import Node
+
+    found = []
+    for index, (width, units) in enumerate(pairwise(sizes)):
+        found.append(Node(f"dense.{index}", Dense(_zeros(width, units), _zeros(units), "relu"), (source,)))
+        source = f"dense.{index}"
+    if dropout:
+        found.append(Node("dropout", Dropout(dropout), (source,)))
+        source = "dropout"
+    output = Dense(_zeros(sizes[-1], 1), _zeros(1), "sigmoid")
+    return [*found, Node(f"dense.{len(sizes) - 1}", output, (source,))]
+
+
+def _zeros(*shape: int) -> Any:
+    import numpy as np
+
+    return np.zeros(shape, np.float32)
+
+
+# Measured on PhysioNet 2012, on folds inside training splits: tests/benchmarks/cross_validation.py
+_BEST = {"batch_size": 64, "schedule": "cosine", "weight_decay": 0.1, "clip_norm": 1.0}
+_BEST |= {"teacher": ENSEMBLE, "teacher_weight": 0.7}
+_BEST_RECURRENT = _BEST | {"epochs": 30, "learning_rate": 0.003, "input_dropout": 0.3}
+
+ARCHS: dict[str, Arch] = {  # paper, sections II-E to II-G
+    row.name: row
+    for row in (
+        Arch(
+            "lstm",
+            "LSTM",
+            "#0072b2",
+            "ovph",
+            _recurrent(_lstm),
+            shape={"width": 16, "layers": 2, "dropout": 0.3},
+            best_shape={"layers": 1},
+            best=_BEST_RECURRENT,
+            search=((4,), (8,), (16,), (8, 8), (16, 16)),
+            converts_to="hlstm",
+        ),
+        Arch(
+            "hlstm",
+            "hidden-layer LSTM",
+            "#d55e00",
+            "DdXx",
+            _recurrent(_hidden_lstm),
+            shape={"width": 16, "layers": 1, "hidden_width": None, "hidden_depth": 1, "dropout": 0.3},
+            best=_BEST_RECURRENT,
+            search=((4,), (8,), (16,)),
+        ),
+        Arch(
+            "dnn",
+            "dense network",
+            "#009e73",
+            "s<>8",
+            _on_summary,
+            shape={"width": 256, "layers": 3, "summary": "mean", "dropout": 0.5},
+            best_shape={"width": 16, "layers": 1, "summary": "full", "dropout": 0.3},
+            best=_BEST | {"epochs": 40},
+            search=((16,), (32, 16), (64, 32, 16), (128, 64, 32)),
+            search_full=((4,), (8,), (16,)),
+        ),
+        Arch(
+            "linear",
+            "linear",
+            "#6a6f76",
+            "^",
+            _linear,
+            shape={},
+            fitted=LOGISTIC,
+            search=((),),
+        ),
+    )
+}
+PRESETS = ("paper", "best")
+OTHER = Arch("other", "other", "#a65d99", "P*", lambda shape, inputs: [], shape={})  # a network from elsewhere
+
+
+def row(name: str | None) -> Arch:
+    """Return an architecture's row; OTHER for a name that the table does not have."""
+    return ARCHS.get(name, OTHER)
+
+
+def known(name: str) -> Arch:
+    """Return an architecture's row.
+
+    Raises UsageError where there is none.
+    """
+    if name not in ARCHS:
+        raise UsageError(f"There is no architecture {name!r}.", f"Known are {', '.join(ARCHS)}.")
+    return ARCHS[name]
+
+
+def shaped(name: str, preset: str = "paper", **given: Any) -> Shape:
+    """Return the sizes of an architecture with a preset, with what was given in their place.
+
+    Raises UsageError where a size is no option of the architecture, or has no possible value.
+    """
+    arch = known(name)
+    given = {option: value for option, value in given.items() if value is not None}
+    strange = [option for option in given if option not in arch.shape]
+    if strange:
+        raise UsageError(f"{_flag(strange[0])} is no option of {name}.", f"Leave out {_flag(strange[0])}.")
+    shape = Shape(**(arch.shape | (arch.best_shape if preset == "best" else {}) | given))
+    _refuse_impossible(shape)
+    return shape
+
+
+def untrained(name: str, shape: Shape, inputs: Inputs) -> "Network":
+    """Return a network of an architecture with weights of zero.
+
+    On 76 features the paper's own have 8,081 (lstm), 6,993 (hlstm) and 60,929 (dnn) parameters.
+    """
+    from mortcond.network import chain
+
+    return chain(name, inputs.features, inputs.hours, known(name).nodes(shape, inputs))
+
+
+def _refuse_impossible(shape: Shape) -> None:
+    for name in ("width", "layers", "hidden_width", "hidden_depth"):
+        value = getattr(shape, name)
+        if value is not None and value < 1:
+            raise UsageError(f"{_flag(name)} is {value}, not at least 1.", "Change or leave it out.")
+    if shape.summary not in (None, *SUMMARIES):
+        raise UsageError(f"--summary is {shape.summary!r}.", f"Use one of {', '.join(SUMMARIES)}.")
+    if shape.dropout is not None and not 0 <= shape.dropout < 1:
+        raise UsageError(f"--dropout is {shape.dropout}, not from 0 to below 1.", "Change or leave it out.")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"

@@ -1,0 +1,1 @@
+"""exchange: networks of other frameworks as ours, and ours as theirs."""

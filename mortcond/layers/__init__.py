@@ -1,0 +1,45 @@
+"""layers: a file a layer. What a layer computes, which of its weights are channels, and how Keras says it.
+
+Comes in: weights. Goes out: `LAYERS`, every layer by the kind that files name. A new layer is a module here and a line
+in this table; everything else (walk, training, graphs, pruning, counting, saving) asks the layer.
+"""
+
+from mortcond.layers.base import GROUP_AXES, Channels, Layer, Recurrent, Slot
+from mortcond.layers.columns import Columns
+from mortcond.layers.concatenate import Concatenate
+from mortcond.layers.dense import Dense
+from mortcond.layers.dropout import Dropout
+from mortcond.layers.flatten import Flatten
+from mortcond.layers.hidden_lstm import HiddenLSTM
+from mortcond.layers.lstm import LSTM
+from mortcond.layers.masking import Masking
+from mortcond.layers.normalisation import Normalisation
+from mortcond.layers.summaries import FullSummary, MeasuredMean
+
+LAYERS: dict[str, type[Layer]] = {
+    layer.kind: layer
+    for layer in (
+        *(LSTM, HiddenLSTM, Dense, Masking, Dropout, Columns, Concatenate, Flatten, Normalisation),
+        *(MeasuredMean, FullSummary),
+    )
+}
+
+__all__ = [
+    "GROUP_AXES",
+    "LAYERS",
+    "LSTM",
+    "Channels",
+    "Columns",
+    "Concatenate",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "FullSummary",
+    "HiddenLSTM",
+    "Layer",
+    "Masking",
+    "MeasuredMean",
+    "Normalisation",
+    "Recurrent",
+    "Slot",
+]

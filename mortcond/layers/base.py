@@ -1,0 +1,188 @@
+"""What every layer is: weights with names, arithmetic, channels, and its form in Keras.
+
+Comes in: nothing. Goes out: `Layer` and `Recurrent`, which the modules beside this one fill in, and the words in which
+they speak of channels. numpy only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+GROUP_AXES = ("units", "hidden")  # a layer's outputs; neurons inside the gates of a hidden-layer LSTM
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where channels lie along one axis of one weight array."""
+
+    array: str  # its name within the layer
+    axis: int
+    positions: np.ndarray  # (channels, places) int: a channel may lie in several, once for each gate of an LSTM kernel
+
+    @classmethod
+    def of_blocks(cls, array: str, axis: int, size: int, blocks: int = 1) -> "Slot":
+        """Return the slot of channels that lie side by side, in so many blocks of `size` each."""
+        return cls(array, axis, np.arange(size)[:, None] + size * np.arange(blocks))
+
+
+@dataclass(frozen=True)
+class Channels:
+    """Channels that a layer makes. Those of the group without a name are the columns that it puts out."""
+
+    name: str  # within the layer, such as forget.hidden.0; empty for what it puts out
+    axis: str  # of GROUP_AXES
+    size: int
+    makers: tuple[Slot, ...]  # what makes a channel: its columns and its bias
+    readers: tuple[Slot, ...] = ()  # what of the same layer reads it
+
+
+class Layer:
+    """One layer: a frozen dataclass whose numpy fields are its weights and whose other fields are its configuration.
+
+    Values are (stays, width), or (stays, hours, width) where `over_hours`; a mask is (stays, hours).
+    """
+
+    kind: ClassVar[str]  # its name in files
+    hours_out: ClassVar[bool | None] = None  # whether what it puts out has hours; None: as what comes in
+    state_names: ClassVar[tuple[str, ...]] = ()  # what it carries from hour to hour; the first is what it puts out
+
+    # Weights.
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Return every weight array by its name within the layer."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+    def with_arrays(self, arrays: dict[str, np.ndarray]) -> Self:
+        """Return the same layer with other weights, by the names of `arrays`."""
+        return replace(self, **arrays)
+
+    def config(self) -> dict[str, Any]:
+        """Return all that is no weight, as JSON can hold it."""
+        values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        return {name: value for name, value in values.items() if not isinstance(value, np.ndarray)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
+        """Return the layer that `config` and `arrays` tell of.
+
+        Raises TypeError or KeyError where they do not make one.
+        """
+        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
+        return cls(**(plain | arrays))
+
+    # Arithmetic.
+
+    def forward(self, ops: Any, weights: dict[str, Any], *inputs: Any) -> Any:
+        """Return what the layer puts out; weights: the values of `arrays()` in the set of operations `ops`."""
+        raise NotImplementedError
+
+    def width(self, *widths: int, hours: int) -> int:
+        """Return how many columns the layer puts out, from those of its inputs."""
+        return widths[0]
+
+    # Channels.
+
+    def channels(self) -> tuple[Channels, ...]:
+        """Return the groups of channels that the layer makes."""
+        return ()
+
+    def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
+        """Return where input `index` is read: positions (channels, places) are columns of that input."""
+        return ()
+
+    def carried(self, *origins: np.ndarray, hours: int) -> np.ndarray:
+        """Return for each column put out which channel it is, from those of the columns that come in; -1: none.
+
+        Only asked where the layer makes no output channels of its own.
+        """
+        return origins[0]
+
+    def tied(self) -> bool:
+        """Say whether the layer needs its inputs whole, so that no channel that comes in may be cut."""
+        return False
+
+    def without(self, *kept: np.ndarray) -> Self:
+        """Return the layer's configuration for inputs of which only some columns are left, each (columns,) int."""
+        return self
+
+    # Keras.
+
+    def to_keras(self, keras: Any, name: str) -> Any:
+        """Return the Keras layer, without weights; `keras` is the module."""
+        raise NotImplementedError
+
+    def keras_weights(self) -> list[np.ndarray]:
+        """Return the weights in the order of Keras' `get_weights`."""
+        return list(self.arrays().values())
+
+    def with_keras_weights(self, weights: Sequence[np.ndarray]) -> Self:
+        """Return the same layer with the weights that a Keras layer made by `to_keras` has."""
+        return self.with_arrays(dict(zip(self.arrays(), weights, strict=True)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recurrent(Layer):
+    """A layer that steps through the hours; its first state is what it puts out.
+
+    Inputs: a sequence, and perhaps the mask that says which hours count.
+    """
+
+    sequences: bool = False  # puts out the state after each hour, not only the last
+    backwards: bool = False  # from the last hour to the first; a sequence keeps the order of the hours all the same
+
+    @property
+    def units(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def inputs(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def hours_out(self) -> bool:
+        return self.sequences
+
+    def project(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
+        """Return what x gives to the sums of every hour: what need not wait for the state, (stays, hours, width)."""
+        return x
+
+    def step(self, ops: Any, weights: dict[str, Any], z: Any, *states: Any) -> tuple[Any, ...]:
+        """Return the states after an hour, each (stays, units), from z, an hour of `project`, and those before."""
+        raise NotImplementedError
+
+    def forward(self, ops: Any, weights: dict[str, Any], x: Any, counts: Any = None) -> Any:
+        after = self.states(ops, weights, x, counts)
+        return after if self.sequences else ops.hour(after, 0 if self.backwards else -1)
+
+    def states(self, ops: Any, weights: dict[str, Any], x: Any, counts: Any = None) -> Any:
+        """Return the first state after every hour, (stays, hours, units), also where only the last is put out."""
+
+        def step(z: Any, *states: Any) -> tuple[Any, ...]:
+            return self.step(ops, weights, z, *states)
+
+        widths = [self.units] * len(self.state_names)
+        return ops.scan(step, self.project(ops, weights, x), widths, counts, self.backwards)
+
+    def gates(self, weights: dict[str, Any]) -> list["Gate"] | None:
+        """Return the layer as four gates of an LSTM, where it is one; None: it is not, and is stepped plainly.
+
+        The gates are input, forget, cell and output; the first, second and last go through a sigmoid, the third through
+        tanh, and c = f c + i g, h = o tanh(c) (paper, eq. 2 and 3).
+        """
+        return None
+
+    def width(self, *widths: int, hours: int) -> int:
+        return self.units
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The sums of one gate: (x kernel + h recurrent_kernel), each matrix of `chain` after a ReLU, + bias."""
+
+    kernel: Any  # (inputs, width)
+    recurrent_kernel: Any  # (units, width)
+    chain: Sequence[Any]  # (width, next width) ...; none in a plain LSTM, whose width is its units
+    bias: Any  # (units,)

@@ -1,0 +1,21 @@
+"""Dropout: in training a share of the columns is dropped, else nothing is done. Comes in, goes out: (..., width)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mortcond.layers.base import Layer
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """Drops columns in training, at random for each stay, and scales the others up (paper, sections II-E to II-G)."""
+
+    rate: float  # share dropped
+
+    kind = "dropout"
+
+    def forward(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
+        return x
+
+    def to_keras(self, keras: Any, name: str) -> Any:
+        return keras.layers.Dropout(self.rate, name=name)

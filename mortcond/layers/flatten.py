@@ -1,0 +1,28 @@
+"""The hours side by side. Comes in: (stays, hours, width). Goes out: (stays, hours * width)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mortcond.layers.base import Layer
+
+
+@dataclass(frozen=True)
+class Flatten(Layer):
+    """Puts all hours of a stay into one row, the first hour first."""
+
+    kind = "flatten"
+    hours_out = False
+
+    def width(self, *widths: int, hours: int) -> int:
+        return hours * widths[0]
+
+    def forward(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
+        return ops.flatten(x)
+
+    def carried(self, *origins: np.ndarray, hours: int) -> np.ndarray:
+        return np.tile(origins[0], hours)
+
+    def to_keras(self, keras: Any, name: str) -> Any:
+        return keras.layers.Flatten(name=name)

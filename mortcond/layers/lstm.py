@@ -1,0 +1,72 @@
+"""The LSTM (paper, eq. 1 to 3). Comes in: (stays, hours, inputs). Goes out: its last h, (stays, units), or all."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mortcond.layers.activations import activation
+from mortcond.layers.base import Channels, Gate, Recurrent, Slot
+
+GATES = ("input", "forget", "cell", "output")  # Keras' order of the four blocks in a kernel
+
+
+@dataclass(frozen=True)
+class LSTM(Recurrent):
+    """One LSTM layer, with the gates side by side in the order of GATES."""
+
+    kernel: np.ndarray  # (inputs, 4 * units)
+    recurrent_kernel: np.ndarray  # (units, 4 * units)
+    bias: np.ndarray  # (4 * units,)
+    activation: str = "tanh"  # of the cell gate and of the cell state
+    gate_activation: str = "sigmoid"  # of the other three gates
+
+    kind = "lstm"
+    state_names = ("h", "c")
+
+    @property
+    def units(self) -> int:
+        return self.recurrent_kernel.shape[0]
+
+    @property
+    def inputs(self) -> int:
+        return self.kernel.shape[0]
+
+    def project(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
+        return ops.linear(x, weights["kernel"])  # (stays, hours, 4 * units)
+
+    def step(self, ops: Any, weights: dict[str, Any], z: Any, h: Any, c: Any) -> tuple[Any, Any]:
+        z = z + ops.linear(h, weights["recurrent_kernel"]) + weights["bias"]
+        return gated(ops, *ops.split(z, [self.units] * 4), c, self.activation, self.gate_activation)
+
+    def gates(self, weights: dict[str, Any]) -> list[Gate] | None:
+        if (self.activation, self.gate_activation) != ("tanh", "sigmoid"):
+            return None
+        blocks = (_in_four(weights[name], self.units) for name in ("kernel", "recurrent_kernel", "bias"))
+        return [Gate(kernel, recurrent, (), bias) for kernel, recurrent, bias in zip(*blocks, strict=True)]
+
+    def channels(self) -> tuple[Channels, ...]:
+        makers = tuple(
+            Slot.of_blocks(name, axis, self.units, 4)
+            for name, axis in (("kernel", 1), ("recurrent_kernel", 1), ("bias", 0))
+        )
+        return (Channels("", "units", self.units, makers, (Slot.of_blocks("recurrent_kernel", 0, self.units),)),)
+
+    def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
+        return (Slot("kernel", 0, positions),) if index == 0 else ()
+
+    def to_keras(self, keras: Any, name: str) -> Any:
+        kept = {"return_sequences": self.sequences, "go_backwards": self.backwards, "name": name}
+        return keras.layers.LSTM(
+            self.units, activation=self.activation, recurrent_activation=self.gate_activation, **kept
+        )
+
+
+def gated(ops: Any, i: Any, f: Any, g: Any, o: Any, c: Any, squash: str = "tanh", gate: str = "sigmoid"):
+    """Return h and c of an hour from the sums of the four gates and the cell state before, all (stays, units)."""
+    c = activation(ops, gate, f) * c + activation(ops, gate, i) * activation(ops, squash, g)  # eq. 2
+    return activation(ops, gate, o) * activation(ops, squash, c), c  # eq. 3
+
+
+def _in_four(array: Any, units: int) -> list[Any]:
+    return [array[..., gate * units : (gate + 1) * units] for gate in range(4)]
