@@ -4,20 +4,23 @@ Comes in: splits, whole or in chunks. Goes out: the file, written whole or not a
 """
 
 import json
+import math
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mortcond.core import npz
 from mortcond.core.artifacts import atomic_file
+from mortcond.core.dataset_file import MOST_LETTERS, SPLITS, opened, read_common, x_header
 from mortcond.core.errors import InputError
+from mortcond.core.memory import refuse_beyond_memory
 
-SPLITS = ("train", "val", "test")
-_REMEDY = "Make it again with mortcond preprocess."
+_KINDS = {"y": "biuf", "stay_id": "iu", "subject_id": "iu", "age": "fiu", "sex": "U", "icu_type": "U"}
 _PER_STAY = {"y": "u1", "stay_id": "i8", "subject_id": "i8", "age": "f4", "sex": "U1", "icu_type": "U"}
 
 
@@ -66,13 +69,8 @@ def load(path: Path, splits: Iterable[str] = SPLITS) -> Dataset:
     path = Path(path)
     if not path.exists():
         raise InputError(f"There is no data set {path}.", "Make one with mortcond preprocess.")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path} is no data set: no npz file, or one that is cut off.", _REMEDY)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return _read(path, file, tuple(splits))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is no data set ({type(error).__name__}: {error}).", _REMEDY) from None
+    with opened(path) as file:
+        return _read(path, file, tuple(splits))
 
 
 def save(path: Path, dataset: Dataset) -> None:
@@ -134,22 +132,37 @@ def write_array(file: zipfile.ZipFile, name: str, array: np.ndarray) -> None:
         np.lib.format.write_array(member, array, allow_pickle=False)
 
 
-def _read(path: Path, file, splits: tuple[str, ...]) -> Dataset:
-    names = tuple(str(name) for name in file["feature_names"])
-    common = {"mean": file["mean"], "std": file["std"], "meta": json.loads(str(file["meta"]))}
-    read = {name: _read_split(file, name, len(names)) if name in splits else None for name in SPLITS}
-    if not isinstance(common["meta"], dict) or not len(common["mean"]) == len(common["std"]) == len(names):
-        raise ValueError("feature_names, mean, std and meta do not fit together")
-    return Dataset(**read, feature_names=names, **common, path=path)
+def _read(path: Path, file: npz.Archive, splits: tuple[str, ...]) -> Dataset:
+    common = read_common(file)
+    features = len(common["feature_names"])
+    sizes = [_stays_bytes(file, name, features) for name in SPLITS if name in splits]  # of all, before any is read
+    refuse_beyond_memory(sum(sizes), f"{path} ({', '.join(splits)})")
+    read = {name: _read_split(file, name, features) if name in splits else None for name in SPLITS}
+    return Dataset(**read, **common, path=path)
 
 
-def _read_split(file, name: str, features: int) -> Split:
-    arrays = {field.name: file[f"{field.name}_{name}"] for field in fields(Split)}
-    X = arrays["X"]
-    if X.ndim != 3 or X.shape[2] != features or X.dtype != np.float32:
-        raise ValueError(f"X_{name} is {X.dtype} of shape {X.shape}, not float32 with {features} features")
-    if any(len(array) != len(X) for array in arrays.values()):
-        raise ValueError(f"the arrays of {name} differ in length")
-    if not np.isfinite(X).all() or (arrays["y"] > 1).any():
-        raise ValueError(f"X_{name} or y_{name} holds values that are no numbers or no outcomes")
-    return Split(**arrays)
+def _stays_bytes(file: npz.Archive, name: str, features: int) -> int:
+    """Return the bytes that a split will take, after its arrays were compared with each other."""
+    x = x_header(file, name, features)
+    others = [
+        file.expect(f"{key}_{name}", (x.shape[0],), kinds, x.shape[0] * MOST_LETTERS * 4)
+        for key, kinds in _KINDS.items()
+    ]
+    return sum(header.nbytes for header in [x, *others])
+
+
+def _read_split(file: npz.Archive, name: str, features: int) -> Split:
+    shape = x_header(file, name, features).shape
+    X = np.ascontiguousarray(file.array(f"X_{name}", most_bytes=4 * math.prod(shape)))
+    if not np.isfinite(X).all():
+        raise ValueError(f"X_{name} holds values that are no numbers")
+    arrays = {key: file.array(f"{key}_{name}", shape[:1], kinds) for key, kinds in _KINDS.items()}
+    return Split(X, **(arrays | {"y": _outcomes(name, arrays["y"])}))
+
+
+def _outcomes(name: str, y: np.ndarray) -> np.ndarray:
+    """Return (stays,) uint8; ValueError where an outcome is neither 0 nor 1."""
+    strange = np.flatnonzero((y != 0) & (y != 1))
+    if len(strange):
+        raise ValueError(f"y_{name}[{strange[0]}] is {y[strange[0]]}; an outcome is 0 (survived) or 1 (died)")
+    return y.astype(np.uint8)

@@ -39,6 +39,7 @@ def quantise(
     stored = _nearest(steps)
     if moments is not None:
         patterns, group = np.unique(rows != 0, axis=0, return_inverse=True)
+        group = group.reshape(-1)  # numpy 2.0.0 keeps an axis of length 1
         for index, kept in enumerate(patterns):  # a block of zeros is no weight: it takes no part
             if kept.any():
                 own = np.ix_(group == index, kept)

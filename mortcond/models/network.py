@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core import npz
 from mortcond.core.errors import InputError
 
 SUMMARISED_AT_ONCE = 1024  # stays
@@ -174,12 +175,11 @@ class Network:
 
         Raises InputError where the file is something else.
         """
+        stored = npz.read_all(path, "holds no weights of a network", "Train the model again.")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
             header = json.loads(str(stored.pop("header")))
             return _assemble(header, tuple(int(column) for column in stored.pop("mask_columns")), stored)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except npz.BROKEN as error:
             raise InputError(f"{path} holds no weights of a network ({error}).", "Train the model again.") from None
 
 

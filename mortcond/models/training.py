@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core import npz
 from mortcond.core.artifacts import atomic_file
 from mortcond.core.console import Bar, Console
 from mortcond.core.errors import InputError, Interrupted
@@ -206,8 +207,10 @@ class _Run:
         """Take up the optimiser as it was after `epoch`, where its state was kept."""
         path = state / f"optimizer-{epoch:03d}.npz" if state is not None else None
         if path is not None and path.is_file():
-            with np.load(path, allow_pickle=False) as file:
-                kept = {name: tf.constant(file[name]) for name in ("momentum", "velocity", "steps")}
+            stored = npz.read_all(path, "holds no state of an optimiser", "Train without --resume.")
+            kept = {name: tf.constant(array) for name, array in stored.items() if name in Vectors._fields}
+            if {name: value.shape for name, value in kept.items()} != _shapes(self.vectors):
+                raise InputError(f"{path} is of another network.", "Train without --resume.")
             self.vectors = self.vectors._replace(**kept)
 
     def keep(self, state: Path, epoch: int) -> None:
@@ -223,6 +226,10 @@ class _Run:
         metrics = {"loss": next(row["loss"] for row in rows if row["epoch"] == chosen)}
         metrics |= self.measure(tf.constant(flat(network)))
         return Trained(network, rows, chosen, metrics, self.compile_seconds)
+
+
+def _shapes(vectors: Vectors) -> dict[str, Any]:
+    return {name: getattr(vectors, name).shape for name in Vectors._fields[1:]}
 
 
 def _splits(dataset: Dataset) -> list[tuple[str, Split]]:
