@@ -153,11 +153,16 @@ def _write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def read(folder: Path, scratch: Path, variables: str | Variables = "paper76", **request) -> Records:
+def write_rows(path: Path, header: list[str], rows: list[list[str]]) -> None:
+    """Write a table in the form that its file's name tells."""
+    _write(path, _csv(header, rows, quote_all=False, crlf=False))
+
+
+def read(folder: Path, scratch: Path, variables: str | Variables = "paper76", form="mimic3", **request) -> Records:
     """Read a folder of tables as preprocess does."""
     scratch.mkdir(parents=True, exist_ok=True)
     chosen = load(variables) if isinstance(variables, str) else variables
-    return tables.read(folder, chosen, Request(scratch, console=Console(quiet=True), **request), "mimic3")
+    return tables.read(folder, chosen, Request(scratch, console=Console(quiet=True), **request), form)
 
 
 def tensor(records: Records, variables: str | Variables = "paper76") -> dict[str, np.ndarray]:

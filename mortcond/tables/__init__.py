@@ -3,7 +3,7 @@
 Comes in: a folder or archive of records and the table of variables. Goes out: `Records`: the stays of the final cohort
 and a Parquet file with their events, in units and categories of the table of variables, the same for every source.
 
-A source is a module here with two functions: `detect(source) -> bool`, which looks at names only, and
+A source is a module here with two functions: `detect(source) -> bool`, which looks at names and headers only, and
 `read(source, variables, request) -> Records`.
 """
 
@@ -17,7 +17,7 @@ from mortcond.core.console import Console
 from mortcond.core.errors import InputError, UsageError
 from mortcond.variables import Variables
 
-FORMATS = ("mimic3", "physionet2012", "benchmark", "events")  # each a module here, in the order of detection
+FORMATS = ("mimic4", "mimic3", "physionet2012", "benchmark", "events")  # each a module here, in the order of detection
 STAY_COLUMNS = {
     "stay_id": "int64",
     "subject_id": "int64",
@@ -114,7 +114,7 @@ def detect(source: Path) -> str:
     for name in FORMATS:
         if _adapter(name).detect(source):
             return name
-    known = "MIMIC-III tables, PhysioNet 2012, the public benchmark's folder, or events with stays"
+    known = "MIMIC-III or MIMIC-IV tables, PhysioNet 2012, the public benchmark's folder, or events with stays"
     raise InputError(f"{source} holds no records of a known form ({known}).", "Check the path, or give --format.")
 
 

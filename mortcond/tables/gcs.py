@@ -1,9 +1,32 @@
-"""The total of the Glasgow coma scale from its components. Comes in: a relation of events. Goes out: it with totals."""
+"""The Glasgow coma scale: words for points, and the total from its components.
+
+Comes in: a text that may be points, or a relation of events. Goes out: the word of MIMIC's MetaVision charts for the
+points (`gcs_points.csv`), or the relation with totals.
+
+One point of the verbal response is charted both for a patient who gives no response and for one who cannot, with a tube
+in the windpipe. The tube is taken: of such texts in the MIMIC-III demo (item 223900) 937 of 1,107 say so.
+"""
+
+import csv
+from importlib import resources
 
 from mortcond.variables import Variables
-from mortcond.variables.cleaning import points
+from mortcond.variables.cleaning import number, points
 
+with (resources.files("mortcond.tables") / "gcs_points.csv").open(encoding="utf-8") as _file:
+    _WORDS = {(row["item"], float(row["points"])): (row["word"], row["or"]) for row in csv.DictReader(_file)}
+ITEMS = frozenset(item for item, _ in _WORDS)
 COMPONENTS = ("gcs_eye", "gcs_motor", "gcs_verbal")
+
+
+def word(item: str, text: str) -> str:
+    """Return the word for points of an item, and every other text as it is."""
+    return _WORDS.get((item, number(text)), (text, ""))[0]
+
+
+def other_meaning(item: str, text: str) -> str:
+    """Return the other word that the same points of an item stand for, "" where there is none."""
+    return _WORDS.get((item, number(text)), (text, ""))[1]
 
 
 def with_total(relation: str, time: str, variables: Variables) -> str:

@@ -31,6 +31,8 @@ class Cohort:
     tables: tuple[Table, ...]
     reasons: dict[int, str] = field(default_factory=dict)  # stay_id -> the step that dropped it
     attrition: list[Attrition] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    diagnosis_rule: str = "a diagnosis with a known code"
 
     def keep(self, step: str, rule: str, kept: pd.Series) -> None:
         """Keep the stays for which `kept` is true, and note the step."""
@@ -53,20 +55,22 @@ def read(connection, source: Path, request: Request) -> Cohort:
     """
     names = ["ICUSTAYS", "PATIENTS"] + (["ADMISSIONS", "DIAGNOSES_ICD", "D_ICD_DIAGNOSES"] if request.labels else [])
     tables = {name: scan.require(source, name) for name in names}
-    stays = _stays(connection, tables["ICUSTAYS"])
+    stays = checked_stays(connection, tables["ICUSTAYS"], STAY_IDS, STAY_FACTS)
     cohort = Cohort(stays, tuple(tables.values()))
-    everyone = pd.Series(True, stays.index)
-    cohort.keep("start", "an ICU stay", everyone)
+    cohort.keep("start", "an ICU stay", pd.Series(True, stays.index))
     same_ward = (stays.first_wardid == stays.last_wardid) & (stays.first_careunit == stays.last_careunit)
     cohort.keep("icu_transfer", "no transfer (same first and last ward and care unit)", same_ward)
-    cohort.left = _join(connection, cohort.left, tables)
+    patients = _patients(connection, tables["PATIENTS"])
+    cohort.left = with_people(connection, cohort.left, patients, tables.get("ADMISSIONS"))
     known = cohort.left.known
     cohort.keep("no_admission", "a known admission and patient", known)
     single = ~cohort.left.hadm_id.duplicated(keep=False)
     cohort.keep("multiple_stays_per_admission", "an admission with no other stay left", single)
     cohort.left = cohort.left.assign(age=_age(cohort.left, tables["PATIENTS"]))
     cohort.keep("age_lt_18", f"a patient of {ADULT_YEARS} years or more", cohort.left.age >= ADULT_YEARS)
-    cohort.left = _with_task_facts(connection, cohort.left, tables, request)
+    everyone = np.ones(len(cohort.left), bool)
+    diagnosed = among(cohort.left, _diagnosed(connection, tables)) if request.labels else everyone
+    cohort.left = with_task_facts(cohort.left, diagnosed, request)
     return cohort
 
 
@@ -80,7 +84,7 @@ def finish(
     window = request.window_hours
     cohort.keep("no_events", "any event of the variables", cohort.left.stay_id.isin(with_events | in_window))
     if request.labels:
-        cohort.keep("no_diagnosis", "a diagnosis with a known code", cohort.left.diagnosed)
+        cohort.keep("no_diagnosis", cohort.diagnosis_rule, cohort.left.diagnosed)
         cohort.keep("los_missing", "a known length", cohort.left.los.notna())
     cohort.keep(f"los_lt_{window}h", f"a length of {window} hours or more", cohort.left.long_enough)
     measured = cohort.left.stay_id.isin(in_window)
@@ -92,41 +96,38 @@ def finish(
     return stays[list(STAY_COLUMNS)].astype(STAY_COLUMNS), tuple(cohort.attrition), dropped
 
 
-def _stays(connection, table: Table) -> pd.DataFrame:
-    stays = _read(connection, table, STAY_IDS + STAY_FACTS, unique="icustay_id")
-    stays = _numbers(stays, table, STAY_IDS, required=True)
-    stays = _numbers(stays, table, ("los",), required=False)
-    stays = _dates(stays, table, required=("intime",), optional=("outtime",))
-    stays = stays.rename(columns={"icustay_id": "stay_id"})
+def checked_stays(connection, table: Table, ids: tuple[str, ...], facts: tuple[str, ...]) -> pd.DataFrame:
+    """Return the table of ICU stays, their id (the last of `ids`) as stay_id; raises InputError that names the row."""
+    stays = rows_of(connection, table, ids + facts, unique=ids[-1])
+    stays = numbers(stays, table, ids, required=True)
+    stays = numbers(stays, table, ("los",), required=False)
+    stays = dates(stays, table, required=("intime",), optional=("outtime",))
+    stays = stays.rename(columns={ids[-1]: "stay_id"})
     _refuse(stays, table, stays.outtime < stays.intime - DAY_SECONDS, "stay_id", "OUTTIME is before INTIME")
     return stays
 
 
-def _join(connection, stays: pd.DataFrame, tables: dict[str, Table]) -> pd.DataFrame:
-    patients = _patients(connection, tables["PATIENTS"])
+def with_people(connection, stays: pd.DataFrame, patients: pd.DataFrame, admissions: Table | None) -> pd.DataFrame:
+    """Add what is known of each stay's patient and admission, and whether both are `known`."""
     joined = stays.merge(patients, how="left", on="subject_id", indicator="patient")
     known = joined.patient == "both"
-    if "ADMISSIONS" in tables:
-        joined = joined.merge(
-            _admissions(connection, tables["ADMISSIONS"]),
-            how="left",
-            on=["subject_id", "hadm_id"],
-            indicator="admission",
-        )
+    if admissions is not None:
+        times = _admissions(connection, admissions)
+        joined = joined.merge(times, how="left", on=["subject_id", "hadm_id"], indicator="admission")
         known &= joined.admission == "both"
     return joined.assign(known=known)
 
 
 def _patients(connection, table: Table) -> pd.DataFrame:
-    patients = _read(connection, table, ("subject_id", "gender", "dob", "dod"), unique="subject_id")
-    patients = _numbers(patients, table, ("subject_id",), required=True)
-    return _dates(patients, table, required=("dob",), optional=("dod",))
+    patients = rows_of(connection, table, ("subject_id", "gender", "dob", "dod"), unique="subject_id")
+    patients = numbers(patients, table, ("subject_id",), required=True)
+    return dates(patients, table, required=("dob",), optional=("dod",))
 
 
 def _admissions(connection, table: Table) -> pd.DataFrame:
-    admissions = _read(connection, table, ("subject_id", "hadm_id", *ADMISSION_TIMES), unique="hadm_id")
-    admissions = _numbers(admissions, table, ("subject_id", "hadm_id"), required=True)
-    return _dates(admissions, table, required=(), optional=ADMISSION_TIMES)
+    admissions = rows_of(connection, table, ("subject_id", "hadm_id", *ADMISSION_TIMES), unique="hadm_id")
+    admissions = numbers(admissions, table, ("subject_id", "hadm_id"), required=True)
+    return dates(admissions, table, required=(), optional=ADMISSION_TIMES)
 
 
 def _diagnosed(connection, tables: dict[str, Table]) -> pd.DataFrame:
@@ -136,12 +137,11 @@ def _diagnosed(connection, tables: dict[str, Table]) -> pd.DataFrame:
         JOIN {codes.sql(("icd9_code",))} AS c ON c.icd9_code = d.icd9_code
     """
     found = scan.frame(connection, sql, (diagnoses, codes))
-    return _numbers(found, diagnoses, ("subject_id", "hadm_id"), required=True)
+    return numbers(found, diagnoses, ("subject_id", "hadm_id"), required=True)
 
 
-def _with_task_facts(connection, stays: pd.DataFrame, tables: dict[str, Table], request: Request) -> pd.DataFrame:
+def with_task_facts(stays: pd.DataFrame, diagnosed: np.ndarray, request: Request) -> pd.DataFrame:
     """Add what the rules of the task ask for: diagnosed, long_enough, died, and whether a stay is eligible by these."""
-    diagnosed = _in(stays, _diagnosed(connection, tables)) if request.labels else np.ones(len(stays), bool)
     long_enough = ~(stays.los * 24 < request.window_hours - TOLERANCE_HOURS)
     known = stays.los.notna() | (not request.labels)
     died = _died(stays) if request.labels else 0
@@ -149,7 +149,8 @@ def _with_task_facts(connection, stays: pd.DataFrame, tables: dict[str, Table], 
     return stays.assign(diagnosed=diagnosed, long_enough=long_enough, died=died, eligible=eligible)
 
 
-def _in(stays: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+def among(stays: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+    """Say which stays are of these pairs of subject_id and hadm_id."""
     return pd.MultiIndex.from_frame(stays[["subject_id", "hadm_id"]]).isin(pd.MultiIndex.from_frame(pairs))
 
 
@@ -166,7 +167,11 @@ def _died(stays: pd.DataFrame) -> pd.Series:
     return (by_day | by_time).astype("uint8")
 
 
-def _read(connection, table: Table, columns: tuple[str, ...], unique: str) -> pd.DataFrame:
+def rows_of(connection, table: Table, columns: tuple[str, ...], unique: str) -> pd.DataFrame:
+    """Return columns of a small table as text.
+
+    Raises InputError where it is empty or a value of the column `unique` is there twice.
+    """
     rows = scan.frame(connection, f"SELECT * FROM {table.sql(columns)}", (table,))
     if rows.empty:
         raise InputError(f"{table.files[0]} has no rows.", "Fetch or unpack the file again.")
@@ -178,31 +183,31 @@ def _read(connection, table: Table, columns: tuple[str, ...], unique: str) -> pd
     return rows
 
 
-def _numbers(rows: pd.DataFrame, table: Table, columns: tuple[str, ...], required: bool) -> pd.DataFrame:
+def numbers(rows: pd.DataFrame, table: Table, columns: tuple[str, ...], required: bool) -> pd.DataFrame:
     """Parse columns as numbers (whole ones where required).
 
     Raises InputError that names the first row which holds something else.
     """
     parsed = {}
     for column in columns:
-        numbers = pd.to_numeric(rows[column], errors="coerce").astype("float64")
-        bad = (numbers.isna() | (numbers % 1 != 0)) if required else (numbers.isna() & rows[column].notna())
+        values = pd.to_numeric(rows[column], errors="coerce").astype("float64")
+        bad = (values.isna() | (values % 1 != 0)) if required else (values.isna() & rows[column].notna())
         _refuse_text(rows, table, bad, column, "no whole number" if required else "no number")
-        parsed[column] = numbers.astype("int64") if required else numbers
+        parsed[column] = values.astype("int64") if required else values
     return rows.assign(**parsed)
 
 
-def _dates(rows: pd.DataFrame, table: Table, required: tuple[str, ...], optional: tuple[str, ...]) -> pd.DataFrame:
+def dates(rows: pd.DataFrame, table: Table, required: tuple[str, ...], optional: tuple[str, ...]) -> pd.DataFrame:
     """Parse columns as seconds since 1970 (float, NaN: missing).
 
     Raises InputError that names the first row with an impossible date.
     """
     parsed = {}
     for column in required + optional:
-        dates = pd.to_datetime(rows[column], errors="coerce", format="ISO8601").astype("datetime64[us]")
-        bad = dates.isna() if column in required else dates.isna() & rows[column].notna()
+        times = pd.to_datetime(rows[column], errors="coerce", format="ISO8601").astype("datetime64[us]")
+        bad = times.isna() if column in required else times.isna() & rows[column].notna()
         _refuse_text(rows, table, bad, column, "no date of the form 2130-02-04 04:00:00")
-        parsed[column] = dates.astype("int64").where(dates.notna()) / 1e6
+        parsed[column] = times.astype("int64").where(times.notna()) / 1e6
     return rows.assign(**parsed)
 
 
@@ -217,6 +222,6 @@ def _refuse_text(rows: pd.DataFrame, table: Table, bad: pd.Series, column: str, 
 def _refuse(rows: pd.DataFrame, table: Table, bad: pd.Series, key: str, fault: str) -> None:
     if bad.any():
         value = str(rows[key][bad].iloc[0])
-        column = "icustay_id" if key == "stay_id" else key
+        column = "icustay_id" if key == "stay_id" and not table.has(key) else key
         where = scan.locate(table, lambda row: row.get(column) == value)
         raise InputError(f"{where}: {fault}.", "Mend the row, or fetch the table again.")

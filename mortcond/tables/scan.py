@@ -90,8 +90,13 @@ def require(folder: Path, name: str) -> Table:
     """
     table = find(folder, name)
     if table is None:
-        raise InputError(f"{folder} has no table {name}.", f"Add {name}.csv, {name}.csv.gz or {name}.parquet.")
+        raise absent(folder, name)
     return table
+
+
+def absent(folder: Path, name: str) -> InputError:
+    """Return the error of a table that is not there."""
+    return InputError(f"{folder} has no table {name}.", f"Add {name}.csv, {name}.csv.gz or {name}.parquet.")
 
 
 @contextmanager

@@ -15,6 +15,8 @@ aggregate   last (in the hour, then carried forward) or sum (within the hour, no
 scale       linear, or log: log(1 + value) before standardising.
 rule        A cleaning rule of RULES; empty: the number, or the category, as it is written.
 flagged     What becomes of rows that the source flags as errors: drop (the default) or keep.
+early_hours A value charted so many hours before ICU admission, or less, counts as known at hour 0 where there is none
+            later; not in MIMIC-III, for which the benchmark's rules are kept.
 citation    Where ids, ranges and normal values come from.
 mimic3, ... For each source of SOURCES, its ids or names of the variable: `211;220045`. `3582@oz` adds a unit that
             the source does not write. Where a source has no column or an empty one, adapters may use the name.

@@ -49,6 +49,7 @@ _CHOICES = {
     "flagged": ("drop", "keep"),
 }
 _COLUMNS = ("name", "kind", "unit", "normal", "categories", "low", "high", "aggregate", "scale", "rule", "flagged")
+_COLUMNS += ("early_hours",)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Variable:
     scale: str = "linear"
     rule: str = ""
     flagged: str = "drop"
+    early_hours: float = 0.0
     sources: dict[str, tuple[str, ...]] = field(default_factory=dict)  # source -> ids or names
     item_units: dict[str, str] = field(default_factory=dict)  # id -> the unit that its source does not write
     citation: str = ""
@@ -214,6 +216,7 @@ def _variable(row: dict[str, str | None], where: str, faults: list[str]) -> Vari
         categories=names,
         spellings=spellings,
         rule=cell.get("rule", ""),
+        early_hours=_number(cell, "early_hours", where, faults) or 0.0,
         sources=sources,
         item_units=units,
         citation=cell.get("citation", ""),
@@ -241,6 +244,8 @@ def _row_faults(variable: Variable) -> Iterator[str]:
         yield f"column normal: {variable.normal!r} is none of its categories"
     if variable.low is not None and variable.high is not None and variable.low >= variable.high:
         yield f"columns low and high: {variable.low:g} is not below {variable.high:g}"
+    if variable.early_hours < 0:
+        yield f"column early_hours: {variable.early_hours:g} is below 0"
     if variable.kind == "category" and variable.aggregate == "sum":
         yield "column aggregate: categories cannot be summed"
 
