@@ -86,6 +86,12 @@ def _lstm(inputs: int, units: int, shape: Shape) -> Any:
     return LSTM(_zeros(inputs, 4 * units), _zeros(units, 4 * units), _zeros(4 * units))
 
 
+def _gru(inputs: int, units: int, shape: Shape) -> Any:
+    from mortcond.layers import GRU
+
+    return GRU(_zeros(inputs, 3 * units), _zeros(units, 3 * units), _zeros(3 * units), _zeros(3 * units))
+
+
 def _hidden_lstm(inputs: int, units: int, shape: Shape) -> Any:
     from mortcond.layers.hidden_lstm import HiddenGate, HiddenLSTM
 
@@ -151,6 +157,17 @@ ARCHS: dict[str, Arch] = {  # paper, sections II-E to II-G
             best=_BEST_RECURRENT,
             search=((4,), (8,), (16,), (8, 8), (16, 16)),
             converts_to="hlstm",
+        ),
+        Arch(
+            "gru",
+            "GRU",
+            "#cc79a7",
+            "h8pH",
+            _recurrent(_gru),
+            shape={"width": 16, "layers": 2, "dropout": 0.3},
+            best_shape={"layers": 1},
+            best=_BEST_RECURRENT,
+            search=((4,), (8,), (16,)),
         ),
         Arch(
             "hlstm",

@@ -1,6 +1,7 @@
 """The list of nodes: weights in and out, files, shapes, and the plain walk against Keras."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -91,6 +92,18 @@ def test_deep_hidden_layer_lstms_equal_keras(shape):
     from mortcond.exchange.keras_model import to_keras
 
     network = small("hlstm", **shape)
+    expected = to_keras(network).predict_on_batch(stays())[:, 0]
+    np.testing.assert_allclose(network.predict(stays()), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_both_forms_of_the_gru_equal_keras(reset_after):
+    from mortcond.exchange.keras_model import to_keras
+
+    network = small("gru", layers=2)
+    if not reset_after:
+        layers = {node.name: replace(node.layer, recurrent_bias=None) for node in network.recurrent}
+        network = network.with_layers(layers)
     expected = to_keras(network).predict_on_batch(stays())[:, 0]
     np.testing.assert_allclose(network.predict(stays()), expected, atol=1e-6)
 

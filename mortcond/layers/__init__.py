@@ -10,6 +10,7 @@ from mortcond.layers.concatenate import Concatenate
 from mortcond.layers.dense import Dense
 from mortcond.layers.dropout import Dropout
 from mortcond.layers.flatten import Flatten
+from mortcond.layers.gru import GRU
 from mortcond.layers.hidden_lstm import HiddenLSTM
 from mortcond.layers.lstm import LSTM
 from mortcond.layers.masking import Masking
@@ -19,13 +20,14 @@ from mortcond.layers.summaries import FullSummary, MeasuredMean
 LAYERS: dict[str, type[Layer]] = {
     layer.kind: layer
     for layer in (
-        *(LSTM, HiddenLSTM, Dense, Masking, Dropout, Columns, Concatenate, Flatten, Normalisation),
+        *(LSTM, HiddenLSTM, GRU, Dense, Masking, Dropout, Columns, Concatenate, Flatten, Normalisation),
         *(MeasuredMean, FullSummary),
     )
 }
 
 __all__ = [
     "GROUP_AXES",
+    "GRU",
     "LAYERS",
     "LSTM",
     "Channels",
