@@ -292,6 +292,9 @@ def condense(
     epochs: Annotated[int | None, typer.Option(min=2, help="Epochs of each candidate (the baseline's).")] = None,
     budget_minutes: Annotated[float | None, typer.Option(help="Begin no candidate after this time.")] = None,
     whole_curve: Annotated[bool, typer.Option("--whole-curve", help="Try larger ones than the answer too.")] = False,
+    accept_undecided: Annotated[
+        bool, typer.Option("--accept-undecided", help="Take a choice that the test split cannot confirm.")
+    ] = False,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="File to write (condensed.tflite).")] = None,
 ):
     """Search for the smallest model that is not inferior to a baseline, within limits."""
@@ -299,6 +302,7 @@ def condense(
 
     limits = {"max_bytes": max_bytes, "max_latency_us": max_latency_us, "max_auroc_drop": max_auroc_drop}
     how = {"arch": arch, "epochs": epochs, "budget_minutes": budget_minutes, "whole_curve": whole_curve}
+    how |= {"accept_undecided": accept_undecided}
     return room.condense(session, dataset=dataset, baseline=baseline, **limits, **how, out=out), room.render
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mortcond import dataset as datasets
-from mortcond.core.manifest import Manifest, write_manifest
+from mortcond.core.manifest import Manifest, read_manifest, write_manifest
 from mortcond.deploy import metadata, tflite
 from mortcond.models.network import GATES, DenseLayer, Gate, HiddenLSTMLayer, LSTMLayer, Network
 
@@ -75,15 +75,17 @@ def near(rng, network: Network, amount: float) -> Network:
 
 def manifest(name: str, network: Network, command: str, parent: Manifest | None, **facts) -> Manifest:
     lineage = [*parent.lineage, parent.as_ancestor()] if parent else []
-    stub = {"name": parent.name, "kind": parent.kind, "path": parent.name, "sha256": "0"} if parent else None
+    stub = {"name": parent.name, "kind": parent.kind, "path": parent.name, "sha256": parent.sha256} if parent else None
     known = {"kind": "model", "options": {"epochs": {"value": 20, "source": "default"}}, "seed": 0, "inputs": {}}
     known |= {"quantization": "float32", "metrics": {"training_seconds": 12.5} if "kind" not in facts else {}}
     known |= {"arch": network.arch, "parameters": network.parameters, "parent": parent and stub, "lineage": lineage}
     return Manifest(name=name, command=command, **(known | facts))
 
 
-def write_directory(folder: Path, network: Network, record: Manifest, rng, features: list[str] | None = None) -> None:
-    """Write what bench reads of a model directory."""
+def write_directory(
+    folder: Path, network: Network, record: Manifest, rng, features: list[str] | None = None
+) -> Manifest:
+    """Write what bench reads of a model directory; return its manifest with its hash, by which children name it."""
     folder.mkdir(parents=True)
     facts = {"manifest": record, "parameters": network.parameters, "threshold": None, "prevalence": PREVALENCE}
     facts |= {"inputs": {"feature_names": features}} if features else {}
@@ -99,6 +101,7 @@ def write_directory(folder: Path, network: Network, record: Manifest, rng, featu
         writer.writeheader()
         writer.writerows(rows)
     write_manifest(folder, record)
+    return read_manifest(folder)
 
 
 def write_tflite(path: Path, network: Network, parent: Manifest, mode: str) -> None:
@@ -162,20 +165,17 @@ def build(folder: Path, stays: int = 200, features: int = 12, hours: int = 6, si
     base = calibrated(base, x)
     floor = calibrated(linear(rng, features, hours), x)
     write_directory(folder / "linear", floor, manifest("linear", floor, "train", None), rng, names)
-    parent = manifest("lstm", base, "train", None)
-    write_directory(folder / "lstm", base, parent, rng, names)
+    parent = write_directory(folder / "lstm", base, manifest("lstm", base, "train", None), rng, names)
     write_tflite(folder / "lstm-int8.tflite", near(rng, base, 0.004), parent, "int8")
     pruned = near(rng, base, 0.05)
     half = calibrated(lstm(rng, features, hours, (8, 8)), x)
     for name, network in {"lstm-pruned50": pruned, "lstm-pruned75": half}.items():
-        child = manifest(name, network, "prune", parent)
-        write_directory(folder / name, network, child, rng, names)
+        child = write_directory(folder / name, network, manifest(name, network, "prune", parent), rng, names)
         write_tflite(folder / f"{name}-int8.tflite", network, child, "int8")
     hidden = calibrated(hlstm(rng, features, hours), x)
     write_directory(folder / "lstm-hlstm", hidden, manifest("lstm-hlstm", hidden, "hlstm-convert", parent), rng, names)
     wide = calibrated(dnn(rng, features, hours, sizes), x)
-    parent = manifest("dnn", wide, "train", None)
-    write_directory(folder / "dnn", wide, parent, rng, names)
+    parent = write_directory(folder / "dnn", wide, manifest("dnn", wide, "train", None), rng, names)
     write_tflite(folder / "dnn-int8.tflite", near(rng, wide, 0.01), parent, "dynamic")
     narrow = near(rng, wide, 0.08)
     write_directory(folder / "dnn-pruned50", narrow, manifest("dnn-pruned50", narrow, "prune", parent), rng, names)

@@ -20,6 +20,8 @@ from mortcond.commands import bench as room
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.session import Session
+from mortcond.measure import evaluate
+from mortcond.measure.answer import cautions
 from mortcond.measure.tables import ResultTable, published
 
 QUICK = {"rounds": 1, "resamples": 200}
@@ -35,7 +37,7 @@ def workspace(tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _no_plots(monkeypatch):
     """Draw nothing but what `result`, made before this, has drawn."""
-    monkeypatch.setattr("mortcond.measure.plots.PLOTS", {})
+    monkeypatch.setattr("mortcond.measure.plots.figures.PLOTS", {})
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +126,94 @@ def test_comparisons_go_to_parent_uncondensed_model_and_floor(result):
     assert model(result, "lstm-hlstm")["delta_auroc"]["value"] == pytest.approx(difference)
     assert model(result, "lstm-hlstm")["delta_auroc"]["noninferior"] is False
     assert 0 < model(result, "lstm-int8")["max_abs_dp"] < 0.1
+
+
+def test_models_are_paired_with_what_they_were_made_from_not_with_a_namesake(workspace, tmp_path):
+    rng = np.random.default_rng(3)
+    other, stranger = tmp_path / "other", measure_workspace.lstm(rng, 12, 6)
+    record = measure_workspace.manifest("lstm", stranger, "train", None)
+    measure_workspace.write_directory(other / "lstm", stranger, record, rng)
+    found = run(workspace, str(workspace / "lstm-int8.tflite"), str(other / "lstm"))
+    assert [record["label"] for record in found["models"]] == ["lstm-int8", "lstm"]
+    assert model(found, "lstm-int8")["delta_auroc"] is None
+    both = run(workspace, "lstm-int8", "lstm", str(other / "lstm"))
+    assert [record["label"] for record in both["models"]] == ["lstm-int8", "artifacts/lstm", "other/lstm"]
+    assert model(both, "lstm-int8")["delta_auroc"]["vs"] == "artifacts/lstm"
+    alone = model(run(workspace, "lstm", "lstm-int8"), "lstm-int8")
+    assert model(both, "lstm-int8")["delta_auroc"]["value"] == alone["delta_auroc"]["value"]
+
+
+def test_an_artifact_named_twice_is_measured_once(workspace):
+    found = run(workspace, "lstm", str(workspace / "lstm"), "lstm-int8", "lstm-int8.tflite")
+    assert [record["label"] for record in found["models"]] == ["lstm", "lstm-int8"]
+
+
+def test_verdicts_of_a_table_hold_together(result, workspace):
+    """The bound that decides lies at or below that of the comparison alone, and is what the verdict says."""
+    told = [record["delta_auroc"] for record in result["models"] if record["delta_auroc"]]
+    assert len(told) > 5
+    for one in told:
+        assert one["low"] <= one["value"]
+        assert (one["noninferior"] is True) == (one["low"] > -one["margin"])
+    alone = model(run(workspace, "lstm", "lstm-pruned50"), "lstm-pruned50")["delta_auroc"]
+    assert model(result, "lstm-pruned50")["delta_auroc"]["low"] < alone["low"]
+    assert "max-T" in result["settings"]["simultaneous"]
+
+
+def test_a_file_that_rounding_changes_too_much_is_flagged_and_never_the_answer(workspace, monkeypatch):
+    names = ("lstm", "lstm-int8")
+    fine = run(workspace, *names)
+    assert model(fine, "lstm-int8")["rounding"]["exceeds"] is False
+    assert fine["answer"]["model"] == "lstm-int8"
+    change = model(fine, "lstm-int8")["risk_change"]
+    assert change["mean_abs_dp"] < change["p999_abs_dp"] <= change["max_abs_dp"]
+    monkeypatch.setitem(evaluate.TOLERANCE, "int8", change["max_abs_dp"] / 2)
+    coarse = run(workspace, *names)
+    assert model(coarse, "lstm-int8")["rounding"]["exceeds"] is True
+    assert coarse["answer"]["model"] is None
+    assert "more than rounding may" in coarse["answer"]["sentence"]
+    assert any("make it again in a finer mode" in line for line in cautions(coarse))
+
+
+def test_a_model_alone_is_measured_and_compared_with_nothing(workspace):
+    found = run(workspace, "dnn")
+    assert found["answer"]["model"] is None
+    assert model(found, "dnn")["delta_auroc"] is None
+    assert model(found, "dnn")["auroc"]["ci95"][0] < model(found, "dnn")["auroc"]["value"]
+
+
+def changed(folder: Path, change) -> Path:
+    """Write `folder`/lstm, a network changed by `change`, and its float16 form; return the folder."""
+    rng = np.random.default_rng(3)
+    base = change(measure_workspace.lstm(rng, 12, 6))
+    record = measure_workspace.manifest("lstm", base, "train", None)
+    parent = measure_workspace.write_directory(folder / "lstm", base, record, rng)
+    measure_workspace.write_tflite(folder / "lstm-float16.tflite", base, parent, "float16")
+    return folder
+
+
+def test_constant_risks_are_half_and_no_loss(workspace, tmp_path):
+    def constant(network):
+        last = network.dense[-1]
+        return replace(network, dense=(replace(last, kernel=np.zeros_like(last.kernel)),))
+
+    folder = changed(tmp_path, constant)
+    found = run(workspace, str(folder / "lstm"), str(folder / "lstm-float16.tflite"))
+    for record in found["models"]:
+        assert record["auroc"]["value"] == 0.5
+        assert record["calibration"]["slope"] is None
+    assert model(found, "lstm-float16")["delta_auroc"]["value"] == 0
+    assert model(found, "lstm-float16")["delta_auroc"]["ci95"] == [0, 0]
+
+
+def test_a_model_whose_risks_are_no_numbers_is_refused(workspace, tmp_path):
+    def broken(network):
+        last = network.dense[-1]
+        return replace(network, dense=(replace(last, bias=np.full_like(last.bias, np.nan)),))
+
+    folder = changed(tmp_path, broken)
+    with pytest.raises(InputError, match="200 of 200 stays get a risk that is no number"):
+        run(workspace, str(folder / "lstm"))
 
 
 def test_macs_are_counted_from_the_graph(result):

@@ -12,7 +12,7 @@ from mortcond.commands import condense as room
 from mortcond.commands.condense import condense, render
 from mortcond.core.errors import LimitError, UsageError
 from mortcond.deploy import metadata
-from mortcond.measure.condensed import write_tradeoff
+from mortcond.measure.plots.search import write_tradeoff
 from mortcond.models.network import DenseLayer, Network
 
 
@@ -196,18 +196,46 @@ def test_when_the_budget_is_over_it_says_what_is_left(tmp_path, training):
 
 def test_a_choice_that_the_test_split_contradicts_is_no_success(tmp_path, training, monkeypatch):
     write_parent(tmp_path, "lstm")
-    compare, answers = room.Judge.compare, []
-
-    def contradicted(judge, risk):
-        found = compare(judge, risk)
-        answers.append(found)
-        on_test = len(judge.died) == 90
-        return found | ({"noninferior": False, "verdict": "inferior"} if on_test else {})
-
-    monkeypatch.setattr(room.Judge, "compare", contradicted)
+    pretend_on_the_test_split(monkeypatch, {"noninferior": False, "verdict": "inferior"})
     with pytest.raises(LimitError, match="test split shows it inferior"):
         run(tmp_path)
-    assert len(answers) >= 2
+
+
+def pretend_on_the_test_split(monkeypatch, answer: dict) -> None:
+    """Let the judge of the test split (90 stays) say something else."""
+    real = room.Judge.verdicts
+
+    def verdicts(judge):
+        found = real(judge)
+        return {name: one | answer for name, one in found.items()} if len(judge.died) == 90 else found
+
+    monkeypatch.setattr(room.Judge, "verdicts", verdicts)
+
+
+def test_a_choice_that_the_test_split_cannot_confirm_is_taken_only_where_asked_for(tmp_path, training, monkeypatch):
+    write_parent(tmp_path, "lstm")
+    difference = {"value": 0.0, "ci95": [-0.02, 0.02], "stays_needed": 1234}
+    undecided = {"noninferior": None, "verdict": "cannot tell with 90 stays", "difference": difference}
+    pretend_on_the_test_split(monkeypatch, undecided)
+    with pytest.raises(LimitError, match=r"90 test stays .* cannot tell") as caught:
+        run(tmp_path)
+    assert "About 1,300 test stays could tell" in caught.value.remedy
+    assert "--accept-undecided" in caught.value.remedy
+    (tmp_path / "condensed.tflite").unlink()
+    result = run(tmp_path, accept_undecided=True)
+    assert result["chosen"]["test"]["noninferior"] is None
+
+
+def test_a_verdict_takes_more_the_more_files_are_compared():
+    rng = np.random.default_rng(0)
+    died = (np.arange(400) < 80).astype(np.uint8)
+    reference = died + rng.normal(size=400)
+    judge = room.Judge(died, np.arange(400), reference, "lstm", 0.02)
+    judge.see("first", reference + 0.2 * rng.normal(size=400))
+    alone = judge.verdicts()["first"]["low"]
+    for index in range(40):
+        judge.see(f"other {index}", reference + 0.2 * rng.normal(size=400))
+    assert judge.verdicts()["first"]["low"] < alone - 0.003
 
 
 @pytest.mark.parametrize(

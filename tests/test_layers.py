@@ -16,6 +16,7 @@ ORDER = [
     "cohort",
     "grid",
     "dataset",
+    "scores",
     "layers",
     "network",
     "exchange",

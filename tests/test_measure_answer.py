@@ -1,8 +1,9 @@
 """The answer in one sentence, the cautions, and how models are told apart in plots."""
 
-from mortcond.measure.answer import answer, cautions, rounded
-from mortcond.measure.style import looks
+from mortcond.measure.answer import answer, cautions
+from mortcond.measure.plots.style import looks
 from mortcond.measure.tables import signed
+from mortcond.measure.typography import rounded
 
 DATASET = {"n": 600, "events": 90, "split": "test", "caution": None}
 
@@ -21,7 +22,7 @@ def record(label: str, auroc: float, size: int, baseline: str | None = None, non
     times = {"1": {"p50": size / 100, "p95": size / 50}}
     known = {"label": label, "name": label, "runtime": "litert", "arch": "lstm", "size_bytes": size, "lineage": []}
     known |= {"auroc": {"value": auroc}, "latency_us_per_stay": times, "delta_auroc": compared, "parent": baseline}
-    known |= {"delta_auroc_baseline": compared, "delta_auroc_floor": None, "parent_is_current": None}
+    known |= {"delta_auroc_baseline": compared, "delta_auroc_floor": None, "parent_is_current": None, "rounding": None}
     return known | {"quantization": "float32"} | facts
 
 
@@ -62,7 +63,7 @@ def test_the_linear_floor_is_not_the_network_that_was_condensed():
 
 
 def test_cautions_name_the_floor_stale_parents_and_noise():
-    above = {"vs": "linear", "value": 0.02, "ci95": [0.01, 0.03]}
+    above = {"vs": "linear", "value": 0.02, "ci95": [0.01, 0.03], "low": 0.005}
     models = [
         record("linear", 0.80, 4_000, arch="linear"),
         record("lstm", 0.82, 40_000, delta_auroc_floor=above),

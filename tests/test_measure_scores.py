@@ -8,7 +8,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
-from mortcond.measure import scores
+from mortcond import scores
 from mortcond.measure.intervals import bootstrap, interval, resample_counts, too_few
 
 
@@ -38,6 +38,12 @@ def test_discrimination_equals_scikit_learn_on_any_stays(pairs):
         assert scores.auroc(died, risk) == pytest.approx(roc_auc_score(died, risk))
     else:
         assert np.isnan(scores.auroc(died, risk))
+
+
+def test_a_risk_that_is_no_number_has_no_rank():
+    died, risk = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, np.nan, 0.9])
+    assert np.isnan(scores.auroc(died, risk))
+    assert np.isnan(scores.average_precision(died, risk))
 
 
 def test_every_resample_scores_like_the_stays_it_holds():

@@ -12,7 +12,7 @@ from mortcond.commands import quantize as room
 from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.manifest import rounded
 from mortcond.deploy import metadata
-from mortcond.deploy.check import auroc, compare
+from mortcond.deploy.check import compare
 from mortcond.deploy.runtime import Predictor
 
 
@@ -83,8 +83,3 @@ def test_the_result_is_shown(folder):
     lines = list(room.render(room.quantize(session("quantize", folder))))
     assert "int8" in lines[0]
     assert "AUROC" in lines[1]
-
-
-def test_auroc_counts_equal_risks_half():
-    assert auroc(np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.2, 0.9])) == pytest.approx(3.5 / 4)
-    assert auroc(np.array([0, 0]), np.array([0.1, 0.2])) is None

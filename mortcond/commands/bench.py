@@ -19,12 +19,13 @@ from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
-from mortcond.measure import latency, machine, tables
+from mortcond.measure import latency, machine, simultaneous, tables
 from mortcond.measure.answer import answer, cautions
-from mortcond.measure.candidates import RUNTIMES, Candidate, find, read, resolve
+from mortcond.measure.candidates import RUNTIMES, Candidate, find, read, resolve, told_apart
 from mortcond.measure.comparison import MARGIN
-from mortcond.measure.evaluate import Question, Stays, decision_references, evaluate, plain
+from mortcond.measure.evaluate import CONDENSED, Question, Stays, decision_references, evaluate
 from mortcond.measure.intervals import RESAMPLES, too_few
+from mortcond.measure.records import plain
 
 RESULTS = "results.json"
 
@@ -116,7 +117,11 @@ def _measure(
         models = evaluate([one for one, _ in ran], [cost for _, cost in ran], stays, question)
     described = _describe(data, split, stays)
     result = {"machine": machine.describe(), "dataset": described, "models": models, "left_out": failed}
-    result |= {"settings": _settings(question, plan), "noise": noise, "decision": decision_references(stays.died)}
+    result |= {
+        "settings": _settings(question, plan, models),
+        "noise": noise,
+        "decision": decision_references(stays.died),
+    }
     return plain(result | {"paper": tables.published(), "answer": answer(models, described)})
 
 
@@ -162,7 +167,7 @@ def _candidates(
             left_out.append(_leave_out(session, path.name, error.problem))
     if not found:
         raise InputError(f"{session.workspace} holds nothing to measure.", "Train a model first, or name artifacts.")
-    return found, left_out
+    return told_apart(found), left_out
 
 
 def _readable(path: Path, runtimes: Sequence[str], data: Dataset, explicit: bool) -> list[Candidate]:
@@ -191,6 +196,7 @@ def _those_that_ran(
     """Keep what could be run, and say what could not; a named artifact that could not is an error."""
     failed = []
     for candidate, cost in zip(found, costs, strict=True):
+        cost.error = cost.error or _no_numbers(cost.risks)
         if cost.error and explicit:
             problem = f"{candidate.path} cannot be run by {candidate.runtime}: {cost.error.rstrip('.')}."
             absent = "ModuleNotFoundError" in cost.error
@@ -202,6 +208,12 @@ def _those_that_ran(
     if not kept:
         raise InputError(f"None of the {len(found)} artifacts could be run: {costs[0].error}.", "Make them again.")
     return kept, failed
+
+
+def _no_numbers(risks: np.ndarray) -> str | None:
+    """Say that some stays get no risk, or one outside 0 to 1; None where all is well."""
+    wrong = int((~((risks >= 0) & (risks <= 1))).sum())
+    return f"{wrong:,} of {len(risks):,} stays get a risk that is no number from 0 to 1" if wrong else None
 
 
 def _describe(data: Dataset, split: str, stays: Stays) -> dict[str, Any]:
@@ -219,25 +231,27 @@ def _describe(data: Dataset, split: str, stays: Stays) -> dict[str, Any]:
     return facts | {"caution": too_few(stays.died)}
 
 
-def _settings(question: Question, plan: latency.Plan) -> dict[str, Any]:
+def _settings(question: Question, plan: latency.Plan, models: list[dict[str, Any]]) -> dict[str, Any]:
     facts = {"batches": list(plan.batches), "threads": plan.threads, "rounds": plan.rounds, "seed": plan.seed}
     facts |= {"margin": question.margin, "threshold": question.threshold, "resamples": question.resamples}
+    facts["simultaneous"] = simultaneous.told(sum(record[key] is not None for record in models for key in CONDENSED))
     return facts | {"interval": "95 %, percentile bootstrap by patient", "load_ms": "without the import of the runtime"}
 
 
 def _write(session: Session, target: Path, result: dict[str, Any], markdown: bool) -> None:
     """Write the folder of the report; the names of its plots are put into the result."""
-    from mortcond.measure import card, plots, report
+    from mortcond.measure import report
+    from mortcond.measure.plots import figures
 
     with atomic_directory(target) as folder:
         tables.write_csv(folder / "results.csv", result)
         with session.console.progress("Drawing", total=None):
-            result["plots"], missing = plots.write_all(folder / "plots", result)
+            result["plots"], missing = figures.write_all(folder / "plots", result)
         if missing:
             session.console.warn(missing)
         (folder / "report.html").write_text(report.html(result, folder / "plots"), encoding="utf-8")
         if markdown:
-            (folder / "model-card.md").write_text(card.model_card(result), encoding="utf-8")
+            (folder / "model-card.md").write_text(report.model_card(result), encoding="utf-8")
         (folder / RESULTS).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

@@ -22,9 +22,9 @@ from mortcond.dataset import Dataset
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, write_model
 from mortcond.measure.candidates import read_history
-from mortcond.measure.scores import auroc
 from mortcond.models.network import Network
 from mortcond.models.settings import ENSEMBLE, TEACHER_WEIGHT, TrainSettings
+from mortcond.scores import auroc
 
 OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
 

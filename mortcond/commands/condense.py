@@ -4,9 +4,9 @@ Comes in: a baseline model and the data set it was trained on. Goes out: one `.t
 with the record of every candidate, the trade-off plotted, and the trained networks, from which an interrupted search
 goes on.
 
-The choice looks at the validation split only: among the files within the limits, the smallest whose paired 95 %
-interval of the AUROC difference to the baseline lies above minus the margin. The test split is looked at once, for the
-one chosen.
+The choice looks at the validation split only: among the files within the limits, the smallest whose AUROC is not
+inferior to the baseline's, by bounds that hold for all files compared together. The test split is looked at once, for
+the one chosen, and only what it says is the answer.
 """
 
 import json
@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from mortcond import dataset as datasets
-from mortcond.commands.children import read_parent
+from mortcond import scores
+from mortcond.commands.children import Parent, read_parent
 from mortcond.commands.trials import Workshop
 from mortcond.condense import search
 from mortcond.condense.search import Recipe
@@ -35,10 +36,11 @@ from mortcond.dataset import Split
 from mortcond.deploy import check
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.runtime import Predictor
-from mortcond.measure import comparison, scores
-from mortcond.measure.condensed import write_tradeoff
-from mortcond.measure.evaluate import plain
-from mortcond.measure.intervals import RESAMPLES, interval, resample_counts, too_few
+from mortcond.measure import comparison
+from mortcond.measure.judge import Judge
+from mortcond.measure.plots.search import write_tradeoff
+from mortcond.measure.records import plain
+from mortcond.measure.typography import rounded
 
 FOLDER = "condense"
 COARSE = "too coarse"  # rounding changes the risks by more than quantize would let pass
@@ -61,30 +63,6 @@ class Limits:
         return ", ".join(part for part in (size, speed, loss) if part)
 
 
-class Judge:
-    """Compares risks with the baseline's on one split, always on the same resamples of its patients."""
-
-    def __init__(self, split: Split, baseline: Path, margin: float, seed: int):
-        self.split, self.margin = split, margin
-        self.died = np.asarray(split.y)
-        self.counts = np.concatenate(list(resample_counts(split.subject_id, RESAMPLES, seed)))  # (resamples, stays)
-        self.reference = Predictor(baseline).predict(split.X)
-        self.of_reference = self._resampled(self.reference)
-
-    def compare(self, risk: np.ndarray) -> Record:
-        """Return AUROC, its interval, and the difference to the baseline with its verdict."""
-        own = self._resampled(risk)
-        facts = comparison.compare(self.died, risk, self.reference, (own, self.of_reference), self.margin)
-        difference = {name: facts[name] for name in ("value", "ci95", "noninferior", "verdict")}
-        difference["stays_needed"] = facts.get("stays_needed")
-        low = facts["ci95"][0] if facts["ci95"] else None
-        shown = {"auroc": scores.auroc(self.died, risk), "auroc_ci95": interval(own), "difference": difference}
-        return plain(shown | {"noninferior": facts["noninferior"], "verdict": facts["verdict"], "low": low})
-
-    def _resampled(self, risk: np.ndarray) -> np.ndarray:
-        return scores.auroc_of(*scores.Ranking(self.died, risk).deaths_and_stays(self.counts))
-
-
 def condense(
     session: Session,
     *,
@@ -97,6 +75,7 @@ def condense(
     epochs: int | None = None,
     budget_minutes: float | None = None,
     whole_curve: bool = False,
+    accept_undecided: bool = False,
     out: Path | None = None,
 ) -> Record:
     """Search for the smallest model that is not inferior to the baseline.
@@ -119,6 +98,8 @@ def condense(
         Start no further candidate after this time. The same command goes on from there.
     whole_curve
         Also try what is larger than the answer, for the whole trade-off curve.
+    accept_undecided
+        Take a choice that the test split can neither confirm nor refute.
     out
         Name of the file; None: condensed.tflite in the workspace.
 
@@ -129,7 +110,8 @@ def condense(
     Raises
     ------
     LimitError
-        Nothing qualifies; the records and the nearest candidate are kept, and told.
+        Nothing qualifies on the validation split, or the test split does not confirm what does; the records and the
+        nearest candidate are kept, and told.
     """
     archs = _archs(arch)
     limits = Limits(max_bytes, max_latency_us, _margin(max_auroc_drop))
@@ -139,7 +121,7 @@ def condense(
     parent = read_parent(session, path, manifest, dataset, splits=("train", "val"))
     settings = parent.settings if epochs is None else replace(parent.settings, epochs=epochs)
     workshop = Workshop(session, parent, session.workspace / FOLDER, settings)
-    judge = Judge(parent.data.val, parent.path, limits.margin, session.seed)
+    judge = _judge(parent.data.val, parent, limits.margin, session.seed)
     hunt = Hunt(workshop, judge, limits, search.recipes(parent.network.arch, archs), whole_curve)
     hunt.run(None if budget_minutes is None else session.started + 60 * budget_minutes)
     result = _result(hunt, limits)
@@ -147,8 +129,13 @@ def condense(
     if best is not None:
         result |= _deliver(target, best, hunt, session.seed)
     _write(workshop.folder, result)
-    _refuse_what_fails(result, hunt)
+    _refuse_what_fails(result, hunt, accept_undecided)
     return result
+
+
+def _judge(split: Split, parent: Parent, margin: float, seed: int) -> Judge:
+    reference = Predictor(parent.path).predict(split.X)
+    return Judge(np.asarray(split.y), split.subject_id, reference, parent.manifest.name, margin, seed)
 
 
 @dataclass
@@ -198,17 +185,20 @@ class Hunt:
             return
         network, facts = self.workshop.trained(recipe)
         modes = tuple(record["mode"] for record in own)
-        known, held = self.workshop.parent.data.train.X, self.judge.split.X
+        known, held = self.workshop.parent.data.train.X, self.workshop.parent.data.val
         files = self.workshop.files(recipe, network, self.workshop.folder / "files", modes, known)
-        expected = network.predict(held, np.float32)
+        expected = network.predict(held.X, np.float32)
         for record in self._those_fast_enough(self.workshop.time(files)):  # the file may have grown a little
-            risk = Predictor(Path(record["path"])).predict(held)
+            risk = Predictor(Path(record["path"])).predict(held.X)
             rounding = check.differences(risk, expected, self.judge.died)
             told = {"training_seconds": facts["training_seconds"], "recipe": recipe.to_dict(), "rounding": rounding}
             if check.acceptable(rounding, check.TOLERANCE[record["mode"]]):
-                self.tried.append(record | told | self.judge.compare(risk))
+                self.tried.append(record | told | self.judge.see(record["name"], risk))
             else:
                 self.refused.append(record | plain(told) | {"refused": COARSE})
+        if self.judge.risks:  # with every file that is compared, each verdict takes a little more
+            verdicts = self.judge.verdicts()
+            self.tried = [record | verdicts[record["name"]] for record in self.tried]
 
     def _those_fast_enough(self, records: list[Record]) -> list[Record]:
         """Keep the files within the limits; the speed is that of this machine, now."""
@@ -245,7 +235,7 @@ def _result(hunt: Hunt, limits: Limits) -> Record:
     larger = {record["network"] for record in hunt.left} - untried
     result |= {"untried": sorted(untried), "larger": sorted(larger), "refused": len(hunt.refused)}
     result["coarse"] = [record["name"] for record in hunt.refused if record["refused"] == COARSE]
-    result |= {"caution": too_few(judge.died)}
+    result |= {"caution": judge.caution}
     result |= {
         "nearest": search.nearest(tried),
         "validation": {"stays": len(judge.died), "deaths": int(judge.died.sum())},
@@ -257,8 +247,9 @@ def _deliver(target: Path, best: Record, hunt: Hunt, seed: int) -> Record:
     """Copy the chosen file to its name, and compare it once on the test split."""
     parent = hunt.workshop.parent
     test = datasets.load(parent.dataset, splits=("test",)).test
-    judge = Judge(test, parent.path, hunt.limits.margin, seed)
-    confirmed = judge.compare(Predictor(Path(best["path"])).predict(test.X)) | {"stays": len(test)}
+    judge = _judge(test, parent, hunt.limits.margin, seed)
+    confirmed = judge.see(best["name"], Predictor(Path(best["path"])).predict(test.X)) | {"stays": len(test)}
+    confirmed |= judge.verdicts()[best["name"]]
     with atomic_file(target) as partial:
         shutil.copyfile(best["path"], partial)
     return {"path": str(target), "chosen": best | {"test": confirmed | {"deaths": int(test.y.sum())}}}
@@ -277,15 +268,10 @@ def _write(folder: Path, result: Record) -> None:
         partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _refuse_what_fails(result: Record, hunt: Hunt) -> None:
-    """Raise LimitError where nothing qualifies, or where the test split contradicts the choice."""
+def _refuse_what_fails(result: Record, hunt: Hunt, accept_undecided: bool) -> None:
+    """Raise LimitError where nothing qualifies, or where the test split does not confirm the choice."""
     if result["chosen"] is not None:
-        if result["chosen"]["test"]["noninferior"] is False:
-            name = result["chosen"]["name"]
-            problem = (
-                f"{name} was chosen on the validation split, but the test split shows it inferior to the baseline."
-            )
-            raise LimitError(problem, f"{result['path']} is written, but not to be relied on.", result, render)
+        _refuse_what_the_test_split_does_not_confirm(result, accept_undecided)
         return
     limits, nearest = str(hunt.limits), result["nearest"]
     if nearest is None:
@@ -298,15 +284,30 @@ def _refuse_what_fails(result: Record, hunt: Hunt) -> None:
     raise LimitError(problem, _what_would_help(nearest, result), result, render)
 
 
+def _refuse_what_the_test_split_does_not_confirm(result: Record, accept_undecided: bool) -> None:
+    best = result["chosen"]
+    test = best["test"]
+    if test["noninferior"] is False:
+        problem = f"{best['name']} was chosen on the validation split, but the test split shows it inferior to the "
+        problem += "baseline."
+        raise LimitError(problem, f"{result['path']} is written, but not to be relied on.", result, render)
+    if test["noninferior"] is None and not accept_undecided:
+        problem = f"{best['name']} was chosen on the validation split, but {test['stays']:,} test stays "
+        problem += f"({test['deaths']:,} deaths) cannot tell whether it is as good: {difference_in_words(test)}."
+        needed = test["difference"]["stays_needed"]
+        missing = f"About {rounded(needed):,} test stays could tell; " if needed else ""
+        remedy = f"{missing}--folds lets all stays tell, --accept-undecided takes {result['path']} as it is."
+        raise LimitError(problem, remedy[0].upper() + remedy[1:], result, render)
+
+
 def _what_would_help(nearest: Record, result: Record) -> str:
     needed, stays = nearest["difference"].get("stays_needed"), result["validation"]["stays"]
     if result["untried"]:
         return f"{len(result['untried'])} candidates are left: run the same command again, or with a larger budget."
     kept = f"The nearest is kept in {nearest['path']}."
     if needed and needed > stays:
-        return (
-            f"About {needed:,} validation stays could tell; or allow a larger --max-auroc-drop, or more bytes. {kept}"
-        )
+        told = f"About {rounded(needed):,} validation stays could tell"
+        return f"{told}; or allow a larger --max-auroc-drop, or more bytes. {kept}"
     return f"Allow more bytes, more time, or a larger --max-auroc-drop. {kept}"
 
 

@@ -208,7 +208,7 @@ def _family(
     session: Session, parent: Parent, recipes: list[Recipe], targets: list[Path], folder: Path
 ) -> dict[str, Any]:
     """Prune once for each quantile, and draw all their learning curves with the parent's (the paper's Fig. 3)."""
-    from mortcond.measure.condensed import write_learning_curves
+    from mortcond.measure.plots.search import write_learning_curves
 
     models = []
     with session.console.chain("Pruning", len(recipes)) as (console, bar):

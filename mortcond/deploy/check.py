@@ -14,6 +14,7 @@ import numpy as np
 
 from mortcond.core.errors import InputError
 from mortcond.models.network import Network
+from mortcond.scores import auroc, defined
 
 PREDICT = """
 import sys
@@ -60,13 +61,13 @@ def differences(risk: np.ndarray, expected: np.ndarray, y: np.ndarray) -> dict[s
     (file - parent), None where all stays have the same outcome; stays.
     """
     difference = np.abs(risk - expected)
-    scores = auroc(y, risk), auroc(y, expected)
+    own, parents = auroc(y, risk), auroc(y, expected)
     return {
         "max_abs_dp": float(difference.max(initial=0)),
         "mean_abs_dp": float(difference.mean()) if len(difference) else 0.0,
-        "auroc": scores[0],
-        "auroc_parent": scores[1],
-        "delta_auroc": None if None in scores else scores[0] - scores[1],
+        "auroc": defined(own),
+        "auroc_parent": defined(parents),
+        "delta_auroc": defined(own - parents),
         "stays": len(y),
     }
 
@@ -91,13 +92,3 @@ def predict_apart(path: Path, x: np.ndarray) -> np.ndarray:
             last = (result.stderr.strip().splitlines() or ["no message"])[-1]
             raise InputError(f"{path} cannot be run (exit code {result.returncode}: {last}).", "Use another --mode.")
         return np.load(risks)
-
-
-def auroc(y: np.ndarray, risk: np.ndarray) -> float | None:
-    """Return the area under the ROC curve (Mann and Whitney), equal risks counting half; None without both outcomes."""
-    died, total = int(np.sum(y)), len(y)
-    if died in (0, total):
-        return None
-    _, place, count = np.unique(risk, return_inverse=True, return_counts=True)
-    mean_rank = np.cumsum(count) - (count - 1) / 2  # of each group of equal risks
-    return float((mean_rank[place][y == 1].sum() - died * (died + 1) / 2) / (died * (total - died)))

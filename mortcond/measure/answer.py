@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mortcond.measure.tables import PAPER_NOTE, signed
+from mortcond.measure.typography import rounded
 
 QUESTION = "Can a mortality model be made small and fast without losing accuracy?"
 LARGE_NOISE = 0.05  # of the time: beyond it, small differences between models are not to be read
@@ -18,7 +19,8 @@ def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, A
 
     It is asked of the uncondensed network with the highest AUROC: to be no worse than a poor one is no news. The
     model is the smallest file among its condensed forms that are not inferior to it; where there is none such, the
-    smallest of which it cannot be told, then the smallest of the inferior ones.
+    smallest of which it cannot be told, then the smallest of the inferior ones. The verdicts are simultaneous, so that
+    this picking costs nothing; and a file that changes any stay's risk by more than rounding may is never picked.
     """
     compared = [m for m in models if m["delta_auroc_baseline"] and m["runtime"] == "litert"]
     names = {m["delta_auroc_baseline"]["vs"] for m in compared}
@@ -30,6 +32,10 @@ def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, A
         return reply | {"sentence": f"These data cannot tell ({dataset['caution']})."}
     baseline = max(baselines, key=lambda m: m["auroc"]["value"])
     forms = [m for m in compared if m["delta_auroc_baseline"]["vs"] == baseline["label"]]
+    safe = [m for m in forms if not (m["rounding"] and m["rounding"]["exceeds"])]
+    if not safe:
+        return reply | {"sentence": f"No: each of {len(forms)} files changes a stay's risk by more than rounding may."}
+    forms = safe
     chosen = min(forms, key=lambda m: (BEST_FIRST[m["delta_auroc_baseline"]["noninferior"]], m["size_bytes"]))
     sentence = f"{_count(chosen, forms)}, {chosen['label']}, is {_gain(chosen, baseline)}, {_change(chosen, dataset)}"
     return reply | {"model": chosen["label"], "sentence": f"{sentence} against {_difference(chosen, baseline)}."}
@@ -77,18 +83,12 @@ def _times(before: float, after: float, less: str, more: str) -> str:
     return f"{ratio:.1f} times {less}" if ratio > 1 else f"{1 / ratio:.1f} times {more}"
 
 
-def rounded(stays: int) -> int:
-    """Return a planned number of stays, rounded up to the two digits that mean something."""
-    digits = max(0, len(str(stays)) - 2)
-    return -(-stays // 10**digits) * 10**digits
-
-
 def _floor(result: dict[str, Any]) -> Iterator[str]:
     """Say how the networks stand to the linear model, which each of them has to beat to be worth its trouble."""
     networks = [m for m in result["models"] if m["delta_auroc_floor"] and m["delta_auroc_floor"]["value"] is not None]
     floors = [m for m in result["models"] if networks and m["label"] == networks[0]["delta_auroc_floor"]["vs"]]
     for floor in floors:
-        above = [m for m in networks if (m["delta_auroc_floor"]["ci95"] or [0])[0] > 0]
+        above = [m for m in networks if (m["delta_auroc_floor"]["low"] or 0) > 0]
         value, kilobytes = floor["auroc"]["value"], floor["size_bytes"] / 1000
         yield (
             f"The linear floor has an AUROC of {value:.3f} in {kilobytes:.1f} KB; "
@@ -105,6 +105,7 @@ def cautions(result: dict[str, Any]) -> Iterator[str]:
     for record in result["models"]:
         if record["parent_is_current"] is False:
             yield f"{record['label']} was made from an earlier {record['parent']} than the one measured here."
+    yield from _rounding(result)
     undecided = [m for m in result["models"] if m["delta_auroc"] and m["delta_auroc"]["noninferior"] is None]
     if undecided and not dataset["caution"]:
         needed = [m["delta_auroc"]["stays_needed"] for m in undecided if m["delta_auroc"].get("stays_needed")]
@@ -121,3 +122,14 @@ def cautions(result: dict[str, Any]) -> Iterator[str]:
         of = result["noise"]["of"]
         yield f"Times are noisy: {of}, measured twice, differs from itself by {100 * worst:.0f} %."
     yield f"{PAPER_NOTE[0].upper()}{PAPER_NOTE[1:]}."
+
+
+def _rounding(result: dict[str, Any]) -> Iterator[str]:
+    """Name the files whose fewer bits change a stay's risk by more than was allowed when they were written."""
+    for record in result["models"]:
+        found = record["rounding"]
+        if found and found["exceeds"]:
+            yield (
+                f"{record['label']} changes a risk by up to {found['max_abs_dp']:.3f} against {found['vs']}, more than "
+                f"the {found['tolerance']:g} that rounding may: make it again in a finer mode."
+            )

@@ -4,7 +4,8 @@ Comes in: paths, or a workspace. Goes out: a Candidate for each artifact and run
 """
 
 import csv
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mortcond.core.errors import InputError
 from mortcond.core.manifest import Manifest, read_manifest
 from mortcond.core.workspace import model_directories, tflite_files
 from mortcond.deploy import metadata as tflite_metadata
+from mortcond.deploy.check import TOLERANCE
 
 RUNTIMES = ("litert", "savedmodel", "keras", "onnx")
 
@@ -29,10 +31,13 @@ class Candidate:
     metadata: dict[str, Any]  # of the .tflite file; empty where it carries none
     history: list[dict[str, float]] = field(default_factory=list)
 
+    shown: str | None = None  # its name in tables and plots, where another one of its name is measured too
+
     @property
     def label(self) -> str:
         """The name in tables and plots; with the runtime where that is not the usual one."""
-        return self.name if self.runtime == "litert" else f"{self.name} ({self.runtime})"
+        name = self.shown or self.name
+        return name if self.runtime == "litert" else f"{name} ({self.runtime})"
 
     @property
     def arch(self) -> str | None:
@@ -53,13 +58,30 @@ class Candidate:
         return (self.manifest.parent or {}).get("name") if self.manifest else None
 
     @property
-    def ancestors(self) -> list[str]:
-        """Names of the models this one came from, nearest first."""
+    def own_sha256(self) -> str | None:
+        """The SHA-256 by which a child names this model; None for a single file, of which no child is made."""
+        return self.manifest.sha256 if self.manifest and self.path.is_dir() else None
+
+    @property
+    def parent_sha256(self) -> str | None:
+        return (self.manifest.parent or {}).get("sha256") if self.manifest else None
+
+    @property
+    def ancestors_sha256(self) -> list[str]:
+        """SHA-256 of the models that this one came from, nearest first."""
         if not self.manifest:
             return []
-        lineage = [step["name"] for step in self.manifest.lineage if step.get("kind") in ("model", "tflite")]
-        nearest_first = list(reversed(lineage))
-        return list(dict.fromkeys(([self.parent] if self.parent else []) + nearest_first))
+        lineage = [step.get("sha256") for step in self.manifest.lineage if step.get("kind") in ("model", "tflite")]
+        return [digest for digest in dict.fromkeys([self.parent_sha256, *reversed(lineage)]) if digest]
+
+    @property
+    def dataset_sha256(self) -> str | None:
+        return self.manifest.inputs.get("dataset", {}).get("sha256") if self.manifest else None
+
+    @property
+    def is_rounded(self) -> bool:
+        """Whether it is its parent in fewer bits and nothing else."""
+        return self.manifest is not None and self.manifest.command == "quantize" and self.quantization in TOLERANCE
 
     @property
     def training_seconds(self) -> float | None:
@@ -114,6 +136,22 @@ def read(path: Path, runtime: str) -> Candidate:
     record = metadata.get("manifest")
     manifest = Manifest.from_dict(record) if record else None
     return Candidate(path.stem, path, path, runtime, manifest, metadata)
+
+
+def told_apart(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the candidates, each once, those of one name shown with as much of their path as tells them apart."""
+    once = list({(c.path.resolve(), c.runtime): c for c in candidates}.values())
+    paths: dict[str, set[Path]] = {}
+    for candidate in once:
+        paths.setdefault(candidate.name, set()).add(candidate.path.resolve())
+    return [c if len(paths[c.name]) == 1 else replace(c, shown=_apart(c.path, paths[c.name])) for c in once]
+
+
+def _apart(path: Path, namesakes: set[Path]) -> str:
+    """Return the shortest end of a path that no namesake has."""
+    own = path.resolve()
+    ends = (own.parts[-count:] for count in range(1, len(own.parts) + 1))
+    return "/".join(next(end for end in ends if sum(other.parts[-len(end) :] == end for other in namesakes) == 1))
 
 
 def _of_directory(path: Path, runtime: str) -> Candidate:

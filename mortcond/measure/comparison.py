@@ -1,14 +1,16 @@
-"""The claim "without compromising accuracy" as a test: the paired difference of a model to a reference.
+"""The claim "without compromising accuracy" as a test: the paired differences of models to their references.
 
-Comes in: the risks of both on the same stays, and their AUROC on the same bootstrap resamples. Goes out: difference,
-interval, verdict against a margin, how many stays a verdict would need, and whose risk changed.
+Comes in: the risks of both on the same stays, and their AUROC on the same bootstrap resamples. Goes out: differences,
+intervals, verdicts against a margin that hold together, how many stays a verdict would need, and whose risk changed.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from mortcond.measure import scores
+from mortcond import scores
+from mortcond.measure import simultaneous
 from mortcond.measure.intervals import interval, too_few
 
 MARGIN = 0.01  # of AUROC: about the standard error of the AUROC itself on the public benchmark's test set
@@ -17,65 +19,108 @@ Z_POWER = 0.841621  # 80 % power
 
 MOST_STAYS = 10**7  # more than all intensive-care stays on record anywhere
 
-NOT_INFERIOR, INFERIOR = "not inferior", "inferior"
+
+@dataclass(frozen=True)
+class DeLong:
+    """DeLong's paired difference, a check on the bootstrap: it takes stays as independent."""
+
+    value: float
+    standard_error: float
+    ci95: list[float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model against a reference on the same stays."""
+
+    vs: str  # the reference's label
+    value: float | None  # AUROC of the model less that of the reference
+    ci95: list[float] | None  # of this comparison alone
+    low: float | None  # lower bound, simultaneous with those of the other comparisons: it gives the verdict
+    margin: float
+    noninferior: bool | None
+    verdict: str
+    stays_needed: int | None  # that would decide it; None where it is decided or unknown
+    delong: DeLong | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One comparison to be made: places in the arrays of risks."""
+
+    model: int
+    reference: int
+    vs: str  # the reference's label
 
 
 def compare(
-    died: np.ndarray,
-    risk: np.ndarray,
-    reference: np.ndarray,
-    resampled: tuple[np.ndarray, np.ndarray],
-    margin: float = MARGIN,
-) -> dict[str, Any]:
-    """Return the paired difference of AUROC, model less reference, and what it says about the margin.
+    died: np.ndarray, risks: np.ndarray, resampled: np.ndarray, pairs: Sequence[Pair], margin: float = MARGIN
+) -> list[Comparison]:
+    """Return the paired difference of AUROC of each pair, and what it says about the margin; verdicts hold together.
 
     Parameters
     ----------
-    died, risk, reference
-        (stays,): outcome, risk by the model, risk by the reference.
+    died
+        (stays,): outcomes.
+    risks
+        (models, stays).
     resampled
-        AUROC of model and reference on the same resamples, each (resamples,).
+        (models, resamples): AUROC of every model on the same resamples.
+    pairs
+        The family of comparisons; the same pair may stand in it more than once.
     margin
         The loss of AUROC that would still be accepted.
     """
-    value = scores.auroc(died, risk) - scores.auroc(died, reference)
-    differences = resampled[0] - resampled[1]
-    ci95 = interval(differences)
-    verdict, noninferior = _verdict(died, ci95, margin)
-    facts = {"value": _number(value), "ci95": ci95, "margin": margin, "noninferior": noninferior, "verdict": verdict}
-    if noninferior is None:
-        facts["stays_needed"] = stays_needed(len(died), value, differences, margin)
-    return facts | {"delong": delong(died, risk, reference)}
+    if not pairs:
+        return []
+    aurocs = np.array([scores.auroc(died, risk) for risk in risks])
+    model, reference = (np.array([getattr(pair, name) for pair in pairs]) for name in ("model", "reference"))
+    values, differences = aurocs[model] - aurocs[reference], resampled[model] - resampled[reference]
+    bounds = simultaneous.bounds(values, differences, margin) if too_few(died) is None else None
+    found = []
+    for index, pair in enumerate(pairs):
+        low, high = (bounds.low[index], bounds.high[index]) if bounds else (-np.inf, np.inf)
+        noninferior = simultaneous.decide(low, high, margin)
+        critical = max(bounds.critical, Z_TWO_SIDED) if bounds else Z_TWO_SIDED
+        needed = stays_needed(len(died), values[index], differences[index], margin, critical)
+        found.append(
+            Comparison(
+                vs=pair.vs,
+                value=scores.defined(values[index]),
+                ci95=interval(differences[index]),
+                low=float(low) if bounds else None,
+                margin=margin,
+                noninferior=noninferior,
+                verdict=simultaneous.in_words(noninferior, len(died)),
+                stays_needed=needed if noninferior is None else None,
+                delong=delong(died, risks[pair.model], risks[pair.reference]),
+            )
+        )
+    return found
 
 
-def _verdict(died: np.ndarray, ci95: list[float] | None, margin: float) -> tuple[str, bool | None]:
-    if ci95 is not None and too_few(died) is None:
-        if ci95[0] > -margin:
-            return NOT_INFERIOR, True
-        if ci95[1] < -margin:
-            return INFERIOR, False
-    return f"cannot tell with {len(died):,} stays", None
-
-
-def stays_needed(stays: int, value: float, differences: np.ndarray, margin: float) -> int | None:
+def stays_needed(
+    stays: int, value: float, differences: np.ndarray, margin: float, critical: float = Z_TWO_SIDED
+) -> int | None:
     """Return how many stays like these would decide the comparison.
 
     With 80 % power to show "not inferior", if nothing was lost in truth. Where these stays were already enough for
     that, something seems lost: then as many as put the interval around this very difference on one side of the margin.
     The standard error of the difference falls with the square root of the number of stays. None where it is unknown,
-    or where no number would do.
+    or where no number would do. `critical`: how many standard errors a bound is away (more where several comparisons
+    are made at once).
     """
     defined = differences[~np.isnan(differences)]
     if len(defined) < 2:
         return None
     standard_error = float(defined.std(ddof=1))
-    needed = stays * ((Z_TWO_SIDED + Z_POWER) * standard_error / margin) ** 2
+    needed = stays * ((critical + Z_POWER) * standard_error / margin) ** 2
     if needed <= stays:
-        needed = stays * (Z_TWO_SIDED * standard_error / max(abs(value + margin), 1e-9)) ** 2
+        needed = stays * (critical * standard_error / max(abs(value + margin), 1e-9)) ** 2
     return int(np.ceil(needed)) if stays < needed < MOST_STAYS else None
 
 
-def delong(died: np.ndarray, risk: np.ndarray, reference: np.ndarray) -> dict[str, Any] | None:
+def delong(died: np.ndarray, risk: np.ndarray, reference: np.ndarray) -> DeLong | None:
     """Return DeLong's paired difference of AUROC, a check on the bootstrap (it takes stays as independent).
 
     DeLong, DeLong and Clarke-Pearson (1988), with midranks (Sun and Xu 2014). None where an outcome has fewer than two.
@@ -90,7 +135,7 @@ def delong(died: np.ndarray, risk: np.ndarray, reference: np.ndarray) -> dict[st
     standard_error = float(np.sqrt(max(variance, 0.0)))
     value = float(over_deaths[0].mean() - over_deaths[1].mean())
     low, high = value - Z_TWO_SIDED * standard_error, value + Z_TWO_SIDED * standard_error
-    return {"value": value, "standard_error": standard_error, "ci95": [low, high]}
+    return DeLong(value, standard_error, [low, high])
 
 
 def placements(dead: np.ndarray, risk: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,14 +153,31 @@ def _midranks(values: np.ndarray) -> np.ndarray:
     return (last - (size - 1) / 2)[group]
 
 
-def risk_change(died: np.ndarray, risk: np.ndarray, reference: np.ndarray, threshold: float) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RiskChange:
+    """How far the risks of single stays moved from the reference's."""
+
+    max_abs_dp: float
+    p999_abs_dp: float  # 99.9 % of the stays moved by no more
+    mean_abs_dp: float
+    threshold: float
+    crossing: int  # stays for which a decision at the threshold changes
+    up: int
+    down: int
+    deaths_no_longer_flagged: int
+
+
+def risk_change(died: np.ndarray, risk: np.ndarray, reference: np.ndarray, threshold: float) -> RiskChange:
     """Return how far any stay's risk moved from the reference's, and how many stays a decision would change for."""
     moved = np.abs(risk.astype(np.float64) - reference)
     up, down = (risk >= threshold) & (reference < threshold), (risk < threshold) & (reference >= threshold)
-    facts = {"max_abs_dp": float(moved.max()), "mean_abs_dp": float(moved.mean()), "threshold": float(threshold)}
-    facts |= {"crossing": int((up | down).sum()), "up": int(up.sum()), "down": int(down.sum())}
-    return facts | {"deaths_no_longer_flagged": int((down & (died == 1)).sum())}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return RiskChange(
+        max_abs_dp=float(moved.max()),
+        p999_abs_dp=float(np.quantile(moved, 0.999, method="higher")),
+        mean_abs_dp=float(moved.mean()),
+        threshold=float(threshold),
+        crossing=int((up | down).sum()),
+        up=int(up.sum()),
+        down=int(down.sum()),
+        deaths_no_longer_flagged=int((down & (died == 1)).sum()),
+    )

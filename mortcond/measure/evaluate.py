@@ -10,14 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from mortcond import scores
 from mortcond.core.artifacts import sha256
-from mortcond.measure import comparison, scores, subgroups
+from mortcond.deploy.check import TOLERANCE
+from mortcond.measure import comparison, subgroups
 from mortcond.measure.candidates import Candidate
+from mortcond.measure.comparison import Comparison, Pair, RiskChange
 from mortcond.measure.intervals import RESAMPLES, Resampled, bootstrap, interval, too_few
 from mortcond.measure.latency import Cost
+from mortcond.measure.records import Calibration, Curves, Interval, ModelRecord, Rounding, plain
 
 THRESHOLDS = np.round(np.arange(0.01, 0.601, 0.01), 2)  # of the decision curve
 RISK_BINS = 20  # of the histogram
+CONDENSED = ("delta_auroc", "delta_auroc_baseline")  # comparisons that ask what condensation cost: one family
+FLOOR = ("delta_auroc_floor",)  # those that ask what a network is worth: another
 
 
 @dataclass(frozen=True)
@@ -48,16 +54,28 @@ def evaluate(
     """Return a record for each candidate, in order; all its numbers plain, None where one is not defined."""
     risks = np.stack([cost.risks for cost in costs])  # (models, stays)
     resampled = bootstrap(stays.died, risks, stays.subject_id, question.resamples, question.seed)
+    found = [references(index, candidates) for index in range(len(candidates))]
+    compared = _compared(found, candidates, stays, risks, resampled, question)
     records = []
     for index, (candidate, cost) in enumerate(zip(candidates, costs, strict=True)):
-        record = _identity(candidate) | {"parent_is_current": _parent_is_current(candidate, candidates)}
-        record |= _cost(candidate, cost) | _accuracy(stays, risks[index], resampled, index)
-        threshold = threshold_of(candidate, question)
-        record["threshold"] = {"value": threshold, **scores.at_threshold(stays.died, risks[index], threshold)}
-        record |= _differences(index, candidates, stays, risks, resampled, question)
-        record["subgroups"] = subgroups.by_subgroup(stays, risks[index])
-        record["curves"] = _curves(stays.died, risks[index])
-        record["history"] = candidate.history
+        risk, threshold = risks[index], threshold_of(candidate, question)
+        change = None
+        if "delta_auroc" in found[index]:
+            change = comparison.risk_change(stays.died, risk, risks[found[index]["delta_auroc"]], threshold)
+        record = ModelRecord(
+            **_identity(candidate),
+            parent_is_current=_parent_is_current(index, candidates),
+            **_cost(candidate, cost),
+            **_accuracy(stays, risk, resampled, index),
+            threshold={"value": threshold, **scores.at_threshold(stays.died, risk, threshold)},
+            **{key: compared.get((index, key)) for key in (*CONDENSED, *FLOOR)},
+            max_abs_dp=change and change.max_abs_dp,
+            risk_change=change,
+            rounding=_rounding(candidate, change, compared.get((index, "delta_auroc"))),
+            subgroups=subgroups.by_subgroup(stays, risk),
+            curves=_curves(stays.died, risk),
+            history=candidate.history,
+        )
         records.append(plain(record))
     return records
 
@@ -79,11 +97,13 @@ def _identity(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _parent_is_current(candidate: Candidate, candidates: Sequence[Candidate]) -> bool | None:
+def _parent_is_current(index: int, candidates: Sequence[Candidate]) -> bool | None:
     """Say whether the parent measured here is the one that the model was made from; None where that is not known."""
-    made_from = (candidate.manifest.parent or {}).get("sha256") if candidate.manifest else None
-    here = [c.manifest.sha256 for c in candidates if c.name == candidate.parent and c.path.is_dir() and c.manifest]
-    return made_from == here[0] if made_from and here and here[0] else None
+    own = candidates[index]
+    if own.parent_sha256 in _places(candidates):
+        return True
+    namesakes = [c for c in candidates if c.name == own.parent and c.own_sha256 and c.path.parent == own.path.parent]
+    return False if own.parent_sha256 and namesakes else None
 
 
 def _cost(candidate: Candidate, cost: Cost) -> dict[str, Any]:
@@ -102,18 +122,22 @@ def _cost(candidate: Candidate, cost: Cost) -> dict[str, Any]:
 def _accuracy(stays: Stays, risk: np.ndarray, resampled: Resampled, index: int) -> dict[str, Any]:
     died = stays.died
     slope, intercept = scores.calibration(died, risk)
-    caution = too_few(died)
-    calibration = {"slope": slope, "intercept": intercept, "ece": scores.expected_calibration_error(died, risk)}
-    calibration |= {"slope_ci95": interval(resampled.slope[index])}
-    calibration |= {"intercept_ci95": interval(resampled.intercept[index])}
-    calibration |= {"ece_bins": min(scores.ECE_BINS, len(died)), "ece_binning": "equal numbers of stays"}
     return {
-        "auroc": {"value": scores.auroc(died, risk), "ci95": interval(resampled.auroc[index]), "caution": caution},
+        "auroc": Interval(scores.auroc(died, risk), interval(resampled.auroc[index]), too_few(died)),
         "auprc": scores.average_precision(died, risk),
         "auprc_ci95": interval(resampled.auprc[index]),
         "brier": scores.brier(died, risk),
         "brier_ci95": interval(resampled.brier[index]),
-        "calibration": calibration,
+        "calibration": Calibration(
+            mean_risk=float(risk.mean()),
+            slope=slope,
+            slope_ci95=interval(resampled.slope[index]),
+            intercept=intercept,
+            intercept_ci95=interval(resampled.intercept[index]),
+            ece=scores.expected_calibration_error(died, risk),
+            ece_bins=min(scores.ECE_BINS, len(died)),
+            ece_binning="equal numbers of stays",
+        ),
     }
 
 
@@ -125,81 +149,86 @@ def threshold_of(candidate: Candidate, question: Question) -> float:
     return 0.5
 
 
-def _differences(
-    index: int,
+def _compared(
+    found: Sequence[dict[str, int]],
     candidates: Sequence[Candidate],
     stays: Stays,
     risks: np.ndarray,
     resampled: Resampled,
     question: Question,
-) -> dict[str, Any]:
-    """Compare a model with its parent, with the uncondensed model it goes back to, and with the linear floor."""
-    found = references(index, candidates)
-    record: dict[str, Any] = {"delta_auroc": None, "max_abs_dp": None, "risk_change": None}
-    record |= {"delta_auroc_baseline": None, "delta_auroc_floor": None}
-    for key, other in found.items():
-        pair = (resampled.auroc[index], resampled.auroc[other])
-        difference = comparison.compare(stays.died, risks[index], risks[other], pair, question.margin)
-        record[key] = {"vs": candidates[other].label} | difference
-    if "delta_auroc" in found:
-        threshold = threshold_of(candidates[index], question)
-        change = comparison.risk_change(stays.died, risks[index], risks[found["delta_auroc"]], threshold)
-        record |= {"max_abs_dp": change["max_abs_dp"], "risk_change": change}
-    return record
+) -> dict[tuple[int, str], Comparison]:
+    """Compare every model with its references: each family of comparisons at once, so that its verdicts hold together.
+
+    Parent and uncondensed model are one family, the linear floor another: they answer two questions.
+    """
+    made = {}
+    for family in (CONDENSED, FLOOR):
+        places = [(index, key) for index, own in enumerate(found) for key in family if key in own]
+        pairs = [Pair(index, found[index][key], candidates[found[index][key]].label) for index, key in places]
+        compared = comparison.compare(stays.died, risks, resampled.auroc, pairs, question.margin)
+        made |= dict(zip(places, compared, strict=True))
+    return made
 
 
 def references(index: int, candidates: Sequence[Candidate]) -> dict[str, int]:
     """Return the positions of what a model is compared with, by the key of the comparison, as far as measured.
 
-    A model under another runtime is compared with itself under LiteRT.
+    A model and what it was made from are paired by the SHA-256 that its manifest records: another model of the same
+    name is another model. A model under another runtime is compared with itself under LiteRT.
     """
-    own = candidates[index]
-    others = {c.name: i for i, c in enumerate(candidates) if c.runtime == "litert" and i != index}
-    if own.runtime != "litert" and own.name in others:
-        return {"delta_auroc": others[own.name]}
-    measured = [others[name] for name in own.ancestors if name in others]
+    own, places = candidates[index], _places(candidates)
+    itself = [i for i, c in enumerate(candidates) if c.path == own.path and c.runtime == "litert"]
+    if own.runtime != "litert" and itself:
+        return {"delta_auroc": itself[0]}
     found = {}
-    if own.parent in others:
-        found["delta_auroc"] = others[own.parent]
+    if own.parent_sha256 in places:
+        found["delta_auroc"] = places[own.parent_sha256]
+    measured = [places[digest] for digest in own.ancestors_sha256 if digest in places]
     if measured:
         found["delta_auroc_baseline"] = measured[-1]
-    floor = [i for i, c in enumerate(candidates) if c.arch == "linear" and c.path.is_dir() and c.runtime == "litert"]
-    if floor and own.arch != "linear":
-        found["delta_auroc_floor"] = floor[0]
+    floor = _floor(own, candidates)
+    if floor is not None and own.arch != "linear":
+        found["delta_auroc_floor"] = floor
     return found
 
 
-def _curves(died: np.ndarray, risk: np.ndarray) -> dict[str, Any]:
-    """Return the figures behind the calibration curve, the decision curve and the risk histogram."""
+def _places(candidates: Sequence[Candidate]) -> dict[str, int]:
+    """Return where each model directory stands among the candidates, by its SHA-256."""
+    return {c.own_sha256: i for i, c in enumerate(candidates) if c.runtime == "litert" and c.own_sha256}
+
+
+def _floor(own: Candidate, candidates: Sequence[Candidate]) -> int | None:
+    """Return the linear model to stand beside: one that learned from the same data, else the first."""
+    floors = [i for i, c in enumerate(candidates) if c.arch == "linear" and c.path.is_dir() and c.runtime == "litert"]
+    same = [i for i in floors if candidates[i].dataset_sha256 and candidates[i].dataset_sha256 == own.dataset_sha256]
+    return next(iter(same or floors), None)
+
+
+def _rounding(candidate: Candidate, change: RiskChange | None, compared: Comparison | None) -> Rounding | None:
+    """Hold what rounding changed on these stays against what it may; None for what is not a rounded form."""
+    if change is None or compared is None or candidate.runtime != "litert" or not candidate.is_rounded:
+        return None
+    check = candidate.manifest.extra.get("check") or {}
+    tolerance = check.get("tolerance") or TOLERANCE[candidate.quantization]
+    return Rounding(compared.vs, tolerance, change.max_abs_dp, change.max_abs_dp > tolerance)
+
+
+def _curves(died: np.ndarray, risk: np.ndarray) -> Curves:
     edges = np.linspace(0, 1, RISK_BINS + 1)
-    bins = scores.calibration_bins(died, risk)
-    return {
-        "calibration": [
+    return Curves(
+        calibration=[
             {"risk": part.mean_risk, "death_rate": part.death_rate, "stays": part.stays, "deaths": part.deaths}
-            for part in bins
+            for part in scores.calibration_bins(died, risk)
         ],
-        "net_benefit": scores.net_benefit(died, risk, THRESHOLDS),
-        "histogram": {
+        net_benefit=scores.net_benefit(died, risk, THRESHOLDS),
+        histogram={
             "edges": edges,
             "survived": np.histogram(risk[died == 0], edges)[0],
             "died": np.histogram(risk[died == 1], edges)[0],
         },
-    }
+    )
 
 
 def decision_references(died: np.ndarray) -> dict[str, Any]:
     """Return the thresholds of the decision curves and what acting on every stay comes to at each."""
     return plain({"thresholds": THRESHOLDS, "act_on_all": scores.net_benefit_of_all(died, THRESHOLDS)})
-
-
-def plain(value: Any) -> Any:
-    """Return `value` with numpy's numbers and arrays as plain ones and NaN as None, so that JSON can hold it."""
-    if isinstance(value, dict):
-        return {key: plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

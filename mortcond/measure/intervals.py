@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mortcond.measure import scores
+from mortcond import scores
 
 RESAMPLES = 2000
 FEWEST = 10  # deaths, and survivors, below which an interval of the AUROC says nothing that one could rely on

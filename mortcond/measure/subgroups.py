@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mortcond.measure import scores
+from mortcond import scores
 from mortcond.measure.comparison import Z_TWO_SIDED, placements
 from mortcond.measure.intervals import FEWEST
 

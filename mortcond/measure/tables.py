@@ -179,7 +179,7 @@ def flat(record: Record) -> Record:
     for name, key in (("parent", "delta_auroc"), ("baseline", "delta_auroc_baseline"), ("floor", "delta_auroc_floor")):
         row |= _compared(name, record[key])
     change = record["risk_change"] or {}
-    row |= {name: change.get(name) for name in ("max_abs_dp", "mean_abs_dp", "threshold", "crossing")}
+    row |= {name: change.get(name) for name in ("max_abs_dp", "p999_abs_dp", "mean_abs_dp", "threshold", "crossing")}
     return row
 
 

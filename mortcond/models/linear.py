@@ -10,6 +10,7 @@ import numpy as np
 
 from mortcond.core.console import Console
 from mortcond.models.network import DenseLayer, Network, summarise_in_parts
+from mortcond.scores import auroc
 
 STRENGTHS = tuple(10.0**exponent for exponent in (-4, -3.5, -3, -2.5, -2, -1.5, -1))  # C: inverse penalty
 FOLDS = 5
@@ -37,8 +38,6 @@ def fit_linear(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, cons
     groups
         (stays,): the patient of each stay; a patient's stays are never on both sides of a fold.
     """
-    from sklearn.metrics import roc_auc_score
-
     summaries = summaries_of(X)
     parts = list(folds(y, groups, seed))
     scores = {strength: [] for strength in STRENGTHS}
@@ -46,7 +45,7 @@ def fit_linear(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, cons
         for learn, held in parts:
             for strength in STRENGTHS:
                 model = logistic(strength).fit(summaries[learn], y[learn])
-                scores[strength].append(roc_auc_score(y[held], model.decision_function(summaries[held])))
+                scores[strength].append(auroc(y[held], model.decision_function(summaries[held])))
             bar.advance()
         means = {strength: float(np.mean(values)) if values else 0.5 for strength, values in scores.items()}
         best = max(means, key=lambda strength: (means[strength], -strength))

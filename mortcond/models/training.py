@@ -32,6 +32,7 @@ from mortcond.models.epoch import (
 from mortcond.models.network import Network
 from mortcond.models.settings import ENSEMBLE, TrainSettings
 from mortcond.models.teacher import cross_fitted
+from mortcond.scores import auroc, defined
 
 __all__ = ["TrainSettings", "Trained", "fit"]
 FEWEST_STAYS = 10  # of a split that something is learnt or chosen from
@@ -153,7 +154,7 @@ def measure(predict: Callable[[str], np.ndarray], dataset: Dataset) -> dict[str,
     measured: dict[str, Any] = {part: None for name in SPLITS for part in (f"{name}_loss", f"auroc_{name}")}
     for name, split in _splits(dataset):
         risk = predict(name)
-        measured |= {f"{name}_loss": _loss(split.y, risk), f"auroc_{name}": _auroc(split.y, risk)}
+        measured |= {f"{name}_loss": _loss(split.y, risk), f"auroc_{name}": defined(auroc(split.y, risk))}
     return measured
 
 
@@ -290,9 +291,3 @@ def _loss(y: np.ndarray, risk: np.ndarray) -> float:
     """Return the mean cross-entropy."""
     risk = np.clip(risk.astype(np.float64), EPSILON, 1 - EPSILON)
     return float(-np.mean(np.where(y == 1, np.log(risk), np.log1p(-risk))))
-
-
-def _auroc(y: np.ndarray, risk: np.ndarray) -> float | None:
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(y, risk)) if len(np.unique(y)) == 2 else None

@@ -22,12 +22,13 @@ from typing import Any
 import numpy as np
 
 from mortcond import dataset as datasets
+from mortcond import scores
 from mortcond.core.artifacts import atomic_file, size_bytes
 from mortcond.core.console import Console
 from mortcond.core.session import Session
 from mortcond.deploy.check import TOLERANCE, acceptable
 from mortcond.deploy.runtime import Predictor, tflite_path
-from mortcond.measure import candidates, latency, scores
+from mortcond.measure import candidates, latency
 from mortcond.measure.intervals import resample_counts
 
 RESAMPLES = 2000

@@ -3,14 +3,12 @@
 Comes in: histories, or the records of candidates. Goes out: PNG, SVG, and the figures they show as CSV.
 """
 
-import csv
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mortcond.core.artifacts import atomic_directory
-from mortcond.measure.plots import NO_MATPLOTLIB, STYLE
-from mortcond.measure.style import ARCH_NAMES, COLOURS, INK, MARKERS, MUTED, PAPER
+from mortcond.measure.plots.files import save, subplots, write_csv
+from mortcond.measure.plots.style import ARCH_NAMES, COLOURS, INK, MARKERS, MUTED, PAPER
 
 Record = dict[str, Any]
 
@@ -38,13 +36,15 @@ def write_learning_curves(folder: Path, parent: str, curves: dict[str, list[Reco
     ]
     with atomic_directory(folder) as partial:
         write_csv(partial / "curves.csv", rows)
-        drawn = save(partial / "curves", lambda pyplot: _learning(pyplot, parent, curves))
+        drawn = save(partial / "curves", lambda: _learning(parent, curves))
     return [str(folder / name) for name in ("curves.csv", *drawn)]
 
 
-def _learning(pyplot: Any, parent: str, curves: dict[str, list[Record]]) -> Any:
-    figure, axes = pyplot.subplots(figsize=(5.6, 3.5), layout="constrained")
-    shades = pyplot.get_cmap("viridis")
+def _learning(parent: str, curves: dict[str, list[Record]]) -> Any:
+    from matplotlib import colormaps
+
+    figure, axes = subplots(figsize=(5.6, 3.5), layout="constrained")
+    shades = colormaps["viridis"]
     pruned = [name for name in curves if name != "none"]
     for name, history in curves.items():
         points = [(row["epoch"], row["auroc_test"]) for row in history if row.get("auroc_test") is not None]
@@ -79,12 +79,12 @@ def write_tradeoff(folder: Path, records: list[Record], facts: Record) -> list[s
     columns = ("name", "arch", "mode", "parameters", "bytes", "latency_us", "auroc", "low", "verdict", "on_front")
     rows = [{name: record.get(name) for name in columns} for record in sorted(records, key=lambda r: r["bytes"])]
     write_csv(folder / "tradeoff.csv", rows)
-    drawn = save(folder / "tradeoff", lambda pyplot: _tradeoff(pyplot, records, facts))
+    drawn = save(folder / "tradeoff", lambda: _tradeoff(records, facts))
     return ["tradeoff.csv", *drawn]
 
 
-def _tradeoff(pyplot: Any, records: list[Record], facts: Record) -> Any:
-    figure, axes = pyplot.subplots(figsize=(6.8, 4.4), layout="constrained")
+def _tradeoff(records: list[Record], facts: Record) -> Any:
+    figure, axes = subplots(figsize=(6.8, 4.4), layout="constrained")
     axes.set_xscale("log")
     times = [record["latency_us"] for record in records if record["latency_us"] is not None] or [1.0]
     colours = _colours(min(times), max(times))
@@ -154,29 +154,3 @@ def _plain_ticks(axis: Any) -> None:
     axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def save(stem: Path, draw: Callable[[Any], Any]) -> list[str]:
-    """Draw and save as PNG and SVG; return the names of the files, none where matplotlib is not installed."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        stem.with_suffix(".txt").write_text(NO_MATPLOTLIB + "\n", encoding="utf-8")
-        return []
-    mpl.use("agg")
-    from matplotlib import pyplot
-
-    with mpl.rc_context(STYLE):
-        figure = draw(pyplot)
-        figure.savefig(stem.with_suffix(".png"), dpi=160, bbox_inches="tight", metadata={"Software": "mortcond"})
-        figure.savefig(stem.with_suffix(".svg"), bbox_inches="tight", metadata={"Date": None, "Creator": "mortcond"})
-        pyplot.close(figure)
-    return [f"{stem.name}.png", f"{stem.name}.svg"]
-
-
-def write_csv(path: Path, rows: list[Record]) -> None:
-    """Write rows that all have the same keys."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)

@@ -7,7 +7,7 @@ Comes in: SVG text. Goes out: an <svg> element that scales with the page, takes 
 import re
 from html import escape
 
-from mortcond.measure.style import VARIABLES
+from mortcond.measure.plots.style import VARIABLES
 
 FONT = "var(--sans)"
 PIXELS_A_POINT = 1.6  # at most: letters of 9 points come out at 14 pixels

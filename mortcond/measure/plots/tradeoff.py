@@ -5,8 +5,8 @@ Comes in: the result of a bench. Goes out: rows of figures, and matplotlib drawi
 
 from typing import Any
 
-from mortcond.measure.bars import bar_rows
-from mortcond.measure.style import ARCH_NAMES, INK, MUTED, PAPER, looks
+from mortcond.measure.plots.bars import bar_rows
+from mortcond.measure.plots.style import ARCH_NAMES, INK, MUTED, PAPER, looks
 
 Record = dict[str, Any]
 POINTS_A_LETTER = 4.1  # of the names, at their size

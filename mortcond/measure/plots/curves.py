@@ -5,7 +5,7 @@ Comes in: the result of a bench. Goes out: rows of figures, and matplotlib drawi
 
 from typing import Any
 
-from mortcond.measure.style import INK, MUTED, PAPER, looks
+from mortcond.measure.plots.style import INK, MUTED, PAPER, looks
 
 Record = dict[str, Any]
 PANELS_A_ROW = 3

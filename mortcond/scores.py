@@ -1,4 +1,4 @@
-"""Scores of predicted risks: discrimination, calibration and net benefit.
+"""Scores of predicted risks: discrimination, calibration and net benefit. The one AUROC of every room.
 
 Comes in: outcomes (0 or 1) and risks of the same stays, and, where a score is to be taken of many bootstrap resamples
 at once, how often each resample holds each stay. Goes out: plain numbers; NaN where a score is not defined.
@@ -65,12 +65,21 @@ def average_precision_of(deaths: np.ndarray, stays: np.ndarray) -> np.ndarray:
 
 
 def auroc(died: np.ndarray, risk: np.ndarray) -> float:
-    """Return the area under the ROC curve; NaN where all die or none does."""
+    """Return the area under the ROC curve; NaN where all die or none does, or where a risk is NaN: it has no rank."""
+    if np.isnan(risk).any():
+        return float("nan")
     return float(auroc_of(*Ranking(died, risk).deaths_and_stays(np.ones((1, len(risk)))))[0])
 
 
+def defined(value: float) -> float | None:
+    """Return a score as JSON can hold it: None where it is not defined."""
+    return None if np.isnan(value) else float(value)
+
+
 def average_precision(died: np.ndarray, risk: np.ndarray) -> float:
-    """Return the average precision; NaN where none dies. To be read beside the prevalence, its value by chance."""
+    """Return the average precision; NaN where none dies or a risk is. By chance it is the prevalence: read it so."""
+    if np.isnan(risk).any():
+        return float("nan")
     return float(average_precision_of(*Ranking(died, risk).deaths_and_stays(np.ones((1, len(risk)))))[0])
 
 

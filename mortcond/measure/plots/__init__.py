@@ -1,0 +1,1 @@
+"""plots: every drawing of mortcond, in one look; PNG, SVG and the figures that it shows as CSV."""
