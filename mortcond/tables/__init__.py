@@ -17,7 +17,14 @@ from mortcond.core.console import Console
 from mortcond.core.errors import InputError, UsageError
 from mortcond.variables import Variables
 
-FORMATS = ("mimic4", "mimic3", "physionet2012", "benchmark", "events")  # each a module here, in the order of detection
+FORMATS = (
+    "mimic4",
+    "mimic3",
+    "physionet2012",
+    "benchmark",
+    "meds",
+    "events",
+)  # each a module here, in the order of detection
 STAY_COLUMNS = {
     "stay_id": "int64",
     "subject_id": "int64",
@@ -114,7 +121,7 @@ def detect(source: Path) -> str:
     for name in FORMATS:
         if _adapter(name).detect(source):
             return name
-    known = "MIMIC-III or MIMIC-IV tables, PhysioNet 2012, the public benchmark's folder, or events with stays"
+    known = "MIMIC-III or MIMIC-IV tables, PhysioNet 2012, the public benchmark's folder, MEDS, or events with stays"
     raise InputError(f"{source} holds no records of a known form ({known}).", "Check the path, or give --format.")
 
 

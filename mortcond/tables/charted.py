@@ -8,7 +8,6 @@ several values at one time are settled, and it is found out which stay a time be
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -101,8 +100,9 @@ def settle(
     Raises InputError where an event that counts is a text that its variable takes for an error.
     """
     notes = _clean(connection, items, variables, request, locate, rules)
-    inside = partial(_inside, request, early_seconds(variables) if rules.early else {})
-    connection.execute(f"CREATE TABLE settled AS {_lone_sql(inside)} UNION ALL {_shared_sql(inside)}")
+    _opens(connection, variables, request, rules)
+    connection.execute(f"CREATE TABLE settled AS {_lone_sql(request)}")
+    connection.execute(f"INSERT INTO settled {_shared_sql(request)}")
     notes += _known_at_admission(connection, variables) if rules.early else ()
     _refuse_unknown_words(connection, items, variables, locate)
     events = _write_events(connection, variables, request)
@@ -244,29 +244,33 @@ def _known_at_admission(connection, variables: Variables) -> tuple[str, ...]:
     return (note,) if count else ()
 
 
-def _inside(request: Request, early: dict[int, int], variable: str) -> str:
-    """Return the condition that a time of `h` is in the window of stay `k`, and that the task may take that stay.
+def _opens(connection, variables: Variables, request: Request, rules: Rules) -> None:
+    """Make the table `opens`: for each variable, when its window opens, in seconds since admission."""
+    early = early_seconds(variables) if rules.early else {}
+    rows = [(index, -early.get(index, 0)) for index in range(len(variables))]
+    scan.store(connection, request.scratch, "opens", pd.DataFrame(rows, columns=["variable", "opening"]))
 
-    early: how many seconds before admission the window opens, for the variables where it does so before.
-    """
+
+def _inside(seconds: str, request: Request) -> str:
+    """Return the condition that a time since admission is in the window of its variable, whose opening is `o`."""
     end = request.window_hours * 3600 + TOLERANCE_SECONDS
-    cases = " ".join(f"WHEN {variable} = {index} THEN -{seconds}" for index, seconds in early.items())
-    start = f"CASE {cases} ELSE 0 END - {TOLERANCE_SECONDS}" if early else f"-{TOLERANCE_SECONDS}"
-    return f"k.eligible AND h.seconds - k.intime > {start} AND h.seconds - k.intime < {end}"
+    return f"{seconds} > o.opening - {TOLERANCE_SECONDS} AND {seconds} < {end}"
 
 
-def _lone_sql(inside: Callable[[str], str]) -> str:
+def _lone_sql(request: Request) -> str:
     """Return the settled events of subjects with one stay: of several values at one time the highest rank counts."""
     return f"""
-        SELECT k.stay_id, h.seconds - k.intime AS seconds, m.variable, m.part, max(m.rank) AS rank
-        FROM hits h JOIN kept k ON k.stay_id = h.stay_id
+        SELECT h.stay_id, h.seconds, m.variable, m.part, max(m.rank) AS rank
+        FROM (SELECT k.stay_id, h.seconds - k.intime AS seconds, h.ref, h.value, h.unit
+              FROM hits h JOIN kept k ON k.stay_id = h.stay_id WHERE k.alone AND k.eligible) h
         JOIN meaning m ON m.ref = h.ref AND m.value = h.value AND m.unit = h.unit
-        WHERE k.alone AND {inside("m.variable")}
-        GROUP BY k.stay_id, h.seconds - k.intime, m.variable, m.part
+        JOIN opens o ON o.variable = m.variable
+        WHERE {_inside("h.seconds", request)}
+        GROUP BY h.stay_id, h.seconds, m.variable, m.part
     """
 
 
-def _shared_sql(inside: Callable[[str], str]) -> str:
+def _shared_sql(request: Request) -> str:
     """Return the settled events of subjects with several stays.
 
     They are settled before stays are told apart. A time belongs to a stay if any event of the subject at that time was
@@ -289,7 +293,8 @@ def _shared_sql(inside: Callable[[str], str]) -> str:
               GROUP BY subject_id, seconds, variable, part) h
         JOIN members b ON b.subject_id = h.subject_id AND b.seconds = h.seconds
         JOIN kept k ON k.stay_id = b.stay_id
-        WHERE {inside("h.variable")})
+        JOIN opens o ON o.variable = h.variable
+        WHERE k.eligible AND {_inside("h.seconds - k.intime", request)})
     """
 
 

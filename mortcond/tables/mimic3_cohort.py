@@ -70,7 +70,8 @@ def read(connection, source: Path, request: Request) -> Cohort:
     cohort.keep("age_lt_18", f"a patient of {ADULT_YEARS} years or more", cohort.left.age >= ADULT_YEARS)
     everyone = np.ones(len(cohort.left), bool)
     diagnosed = among(cohort.left, _diagnosed(connection, tables)) if request.labels else everyone
-    cohort.left = with_task_facts(cohort.left, diagnosed, request)
+    outcomes = died_in_hospital(cohort.left) if request.labels else 0
+    cohort.left = with_task_facts(cohort.left, diagnosed, outcomes, request)
     return cohort
 
 
@@ -140,13 +141,13 @@ def _diagnosed(connection, tables: dict[str, Table]) -> pd.DataFrame:
     return numbers(found, diagnoses, ("subject_id", "hadm_id"), required=True)
 
 
-def with_task_facts(stays: pd.DataFrame, diagnosed: np.ndarray, request: Request) -> pd.DataFrame:
+def with_task_facts(stays: pd.DataFrame, diagnosed: np.ndarray, died: pd.Series, request: Request) -> pd.DataFrame:
     """Add what the rules of the task ask for: diagnosed, long_enough, died, and whether a stay is eligible by these."""
     long_enough = ~(stays.los * 24 < request.window_hours - TOLERANCE_HOURS)
     known = stays.los.notna() | (not request.labels)
-    died = _died(stays) if request.labels else 0
     eligible = diagnosed & known & long_enough
-    return stays.assign(diagnosed=diagnosed, long_enough=long_enough, died=died, eligible=eligible)
+    outcome = died if request.labels else 0
+    return stays.assign(diagnosed=diagnosed, long_enough=long_enough, died=outcome, eligible=eligible)
 
 
 def among(stays: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
@@ -160,7 +161,7 @@ def _age(stays: pd.DataFrame, table: Table) -> pd.Series:
     return age
 
 
-def _died(stays: pd.DataFrame) -> pd.Series:
+def died_in_hospital(stays: pd.DataFrame) -> pd.Series:
     """Say who died in hospital: day or time of death within the admission, both ends included."""
     by_day = (stays.admittime <= stays.dod) & (stays.dod <= stays.dischtime)
     by_time = (stays.admittime <= stays.deathtime) & (stays.deathtime <= stays.dischtime)
@@ -192,7 +193,7 @@ def numbers(rows: pd.DataFrame, table: Table, columns: tuple[str, ...], required
     for column in columns:
         values = pd.to_numeric(rows[column], errors="coerce").astype("float64")
         bad = (values.isna() | (values % 1 != 0)) if required else (values.isna() & rows[column].notna())
-        _refuse_text(rows, table, bad, column, "no whole number" if required else "no number")
+        refuse_text(rows, table, bad, column, "no whole number" if required else "no number")
         parsed[column] = values.astype("int64") if required else values
     return rows.assign(**parsed)
 
@@ -206,12 +207,13 @@ def dates(rows: pd.DataFrame, table: Table, required: tuple[str, ...], optional:
     for column in required + optional:
         times = pd.to_datetime(rows[column], errors="coerce", format="ISO8601").astype("datetime64[us]")
         bad = times.isna() if column in required else times.isna() & rows[column].notna()
-        _refuse_text(rows, table, bad, column, "no date of the form 2130-02-04 04:00:00")
+        refuse_text(rows, table, bad, column, "no date of the form 2130-02-04 04:00:00")
         parsed[column] = times.astype("int64").where(times.notna()) / 1e6
     return rows.assign(**parsed)
 
 
-def _refuse_text(rows: pd.DataFrame, table: Table, bad: pd.Series, column: str, fault: str) -> None:
+def refuse_text(rows: pd.DataFrame, table: Table, bad: pd.Series, column: str, fault: str) -> None:
+    """Raise InputError that names the first row where `bad`, if there is one."""
     if bad.any():
         value = rows[column][bad].iloc[0]
         text = "" if pd.isna(value) else str(value)

@@ -79,7 +79,8 @@ def read_cohort(connection, source: Path, request: Request) -> Cohort:
     diagnosed = _diagnosed(connection, cohort.left, tables) if request.labels else np.ones(len(cohort.left), bool)
     known = "known by code and version" if "d_icd_diagnoses" in tables else "of any code: there is no d_icd_diagnoses"
     cohort.diagnosis_rule = f"a diagnosis {known}"
-    cohort.left = mimic3_cohort.with_task_facts(cohort.left, diagnosed, request)
+    died = mimic3_cohort.died_in_hospital(cohort.left) if request.labels else 0
+    cohort.left = mimic3_cohort.with_task_facts(cohort.left, diagnosed, died, request)
     return cohort
 
 

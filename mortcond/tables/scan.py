@@ -83,6 +83,14 @@ def single(path: Path) -> Table:
     return Table(_stem(path), (path,), (_header(path),))
 
 
+def joined(name: str, files: list[Path]) -> Table:
+    """Return the table whose parts are these files.
+
+    Raises InputError where one has no readable header.
+    """
+    return Table(name, tuple(files), tuple(_header(file) for file in files))
+
+
 def require(folder: Path, name: str) -> Table:
     """Return the table `name` of a folder.
 
@@ -156,12 +164,12 @@ def run(
         raise explain(error, tables, kinds or {}) from None
 
 
-def frame(connection, sql: str, tables: tuple[Table, ...] = ()) -> pd.DataFrame:
+def frame(connection, sql: str, tables: tuple[Table, ...] = (), kinds: dict[str, str] | None = None) -> pd.DataFrame:
     """Execute a query and return its rows as a pandas DataFrame; raises as `run`."""
     try:
         return connection.execute(sql).df()
     except duckdb.Error as error:
-        raise explain(error, tables) from None
+        raise explain(error, tables, kinds) from None
 
 
 def explain(error: duckdb.Error, tables: tuple[Table, ...], kinds: dict[str, str] | None = None) -> Exception:
