@@ -9,6 +9,7 @@ from condense_networks import dnn, hlstm, lstm, stays
 from deploy_workspace import session
 
 from mortcond.core.artifacts import sha256
+from mortcond.core.errors import InputError, as_mortcond_error
 from mortcond.core.manifest import read_manifest
 from mortcond.deploy import directory, metadata
 
@@ -67,3 +68,21 @@ def test_an_interrupted_write_leaves_the_old_directory(tmp_path, monkeypatch):
         directory.write_model(target, lstm(), None, [], None, {})
     assert [path.name for path in tmp_path.iterdir()] == ["lstm"]
     assert (target / "old").read_text() == "old"
+
+
+@pytest.mark.parametrize("limit", [0, 300, 3_000, 15_000, 30_000])
+def test_a_disk_that_is_full_at_any_moment_is_told_as_such(tmp_path, limit):
+    """TensorFlow, Keras and h5py tell of it in words of their own. The limit stands for the disk."""
+    resource = pytest.importorskip("resource")
+    (tmp_path / "lstm").mkdir()
+    network, before = lstm(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    manifest = session("train", tmp_path).manifest("model", "lstm", {}, arch="lstm", parameters=network.parameters)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"lstm|No such") as caught:
+            directory.write_model(tmp_path / "lstm", network, manifest, [], None, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert isinstance(as_mortcond_error(caught.value), InputError)
+    assert [path.name for path in tmp_path.iterdir()] == ["lstm"]
+    assert list((tmp_path / "lstm").iterdir()) == []

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,9 @@ from mortcond.condense.search import Recipe
 from mortcond.core.artifacts import atomic_file, refuse_existing, size_bytes
 from mortcond.core.console import Bar
 from mortcond.core.errors import LimitError, UsageError
+from mortcond.core.locks import claim
 from mortcond.core.manifest import Manifest
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.dataset import Split
@@ -120,6 +121,7 @@ def condense(
     path, manifest = choose_model(session, baseline, _is_uncondensed, "a trained model that is not condensed")
     parent = read_parent(session, path, manifest, dataset, splits=("train", "val"))
     settings = parent.settings if epochs is None else replace(parent.settings, epochs=epochs)
+    claim(session.workspace / FOLDER)
     workshop = Workshop(session, parent, session.workspace / FOLDER, settings)
     judge = _judge(parent.data.val, parent, limits.margin, session.seed)
     hunt = Hunt(workshop, judge, limits, search.recipes(parent.network.arch, archs), whole_curve)
@@ -155,9 +157,9 @@ class Hunt:
         """Try candidates until nothing smaller than the best is left, or time is up (then finish the current one)."""
         named = {recipe.name: recipe for recipe in self.recipes}
         console = self.workshop.session.console
-        with TemporaryDirectory(prefix="mortcond-") as folder, console.chain("Search", len(named)) as (inner, bar):
+        with scratch_folder() as folder, console.chain("Search", len(named)) as (inner, bar):
             self.workshop.session = replace(self.workshop.session, console=inner)
-            self._weigh(Path(folder), bar)
+            self._weigh(folder, bar)
             order = search.smallest_first(self.left)
             bar.update(0, total=len(order))
             for name in order:

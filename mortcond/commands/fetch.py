@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mortcond.core.errors import UsageError
+from mortcond.core.locks import claim
 from mortcond.core.session import Session
 from mortcond.tables.download import Patience
 from mortcond.tables.download import fetch as download
@@ -40,6 +41,7 @@ def fetch(
     if source is None:
         raise UsageError(f"There is no data set {name!r} to fetch.", f"Name one of {', '.join(SOURCES)}.")
     folder = out or session.workspace / name
+    claim(folder)
     session.console.note(terms(source))
     options = {"base_url": base_url, "overwrite": session.overwrite, "console": session.console}
     brought = download(source, folder, patience=patience, **options)

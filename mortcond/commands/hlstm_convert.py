@@ -7,7 +7,6 @@ of the same width, trained under the parent's settings.
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mortcond.commands.children import Parent, auroc_line, finished, read_parent, taught, train, write_child
@@ -15,6 +14,7 @@ from mortcond.condense.hlstm_convert import from_parent
 from mortcond.core.artifacts import refuse_existing
 from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.models.network import Network
@@ -87,12 +87,12 @@ def train_child(
     settings, soft_targets = replace(parent.settings, epochs=epochs or parent.settings.epochs), None
     if distil:
         settings, soft_targets = taught(settings, parent, session.console)
-    with TemporaryDirectory(prefix="mortcond-") as folder:
-        trained = train(session, parent, network, settings, Path(folder), soft_targets=soft_targets)
+    with scratch_folder() as folder:
+        trained = train(session, parent, network, settings, folder, soft_targets=soft_targets)
         metrics = trained.metrics | {"compile_seconds": trained.compile_seconds}
         child, metrics, more = finished(parent, trained.network, metrics)
         extra = {"settings": asdict(settings), "converted": describe(parent.network, network)} | more
-        arguments = (target, parent, child, trained.history, Path(folder))
+        arguments = (target, parent, child, trained.history, folder)
         manifest = write_child(session, *arguments, metrics=metrics, extra=extra)
     parents = {"parameters": parent.network.parameters, "metrics": parent.history[-1] | parent.manifest.metrics}
     parents |= {"seconds_per_epoch": _seconds_per_epoch(parent.history), "name": parent.manifest.name}

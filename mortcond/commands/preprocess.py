@@ -5,7 +5,6 @@ its cohort's attrition table, its splits and everything that prepares other reco
 """
 
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from mortcond import cohort, dataset, tables
 from mortcond.core.artifacts import refuse_existing, sha256
 from mortcond.core.errors import InputError, UsageError
 from mortcond.core.manifest import library_versions
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
 from mortcond.dataset import InputSpec, build
@@ -79,9 +79,9 @@ def preprocess(
         session.console.note(f"No SOURCE given: using the bundled sample, a synthetic hospital ({source}).")
     chosen = old.variables if old else load(variables)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".mortcond-", dir=target.parent) as scratch:
+    with scratch_folder(target.parent) as scratch:
         limits = {"memory_limit": memory_limit, "threads": threads, "console": session.console}
-        records = tables.read(source, chosen, Request(Path(scratch), outcomes, **limits), format)
+        records = tables.read(source, chosen, Request(scratch, outcomes, **limits), format)
         _refuse_empty(source, records)
         if old:
             split, rule = np.full(len(records.stays), "test"), f"all in test, prepared as {apply.name}"

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from mortcond.condense.select import SCOPES, Amount, normalised, select
 from mortcond.core.artifacts import refuse_existing
 from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.models.network import Network
@@ -141,12 +141,12 @@ def _places(session: Session, name: str, recipes: list[Recipe], out: Path | None
 def prune_one(session: Session, parent: Parent, recipe: Recipe, target: Path) -> dict[str, Any]:
     """Prune `parent` once, train what is left and write it to `target`."""
     course = recipe.plan(parent)
-    with TemporaryDirectory(prefix="mortcond-") as folder:
-        pruned = _train_in_stages(session, parent, recipe, course, Path(folder))
+    with scratch_folder() as folder:
+        pruned = _train_in_stages(session, parent, recipe, course, folder)
         network, metrics, more = finished(parent, pruned.network, pruned.metrics)
         layers = _layers(parent.network, network)
         facts = {"settings": asdict(pruned.settings), "cut": layers, "schedule": asdict(course)} | more
-        arguments = (target, parent, network, pruned.history, Path(folder))
+        arguments = (target, parent, network, pruned.history, folder)
         manifest = write_child(session, *arguments, metrics=metrics, extra=facts)
     result = {"path": str(target), "name": manifest.name, "arch": manifest.arch, "parent": parent.manifest.name}
     result |= {"parameters_before": parent.network.parameters, "parameters": manifest.parameters}
@@ -186,11 +186,11 @@ def _train_stage(
     session: Session, parent: Parent, state: Pruned, first: int, last: int, soft_targets: Any, checkpoints: Path
 ) -> None:
     """Train between two cuts. Epochs before the last cut had other layers: none of them may be chosen or averaged."""
-    with TemporaryDirectory(prefix="mortcond-") as folder:
+    with scratch_folder() as folder:
         how = {"first_epoch": first, "soft_targets": soft_targets}
-        trained = train(session, parent, state.network, replace(state.settings, epochs=last), Path(folder), **how)
-        for path in Path(folder).iterdir():
-            shutil.copy(path, checkpoints)
+        trained = train(session, parent, state.network, replace(state.settings, epochs=last), folder, **how)
+        for path in folder.iterdir():
+            shutil.copyfile(path, checkpoints / path.name)
     compiled = state.metrics.get("compile_seconds", 0.0) + trained.compile_seconds
     state.network, state.metrics = trained.network, trained.metrics | {"compile_seconds": compiled}
     state.history = state.history + trained.history

@@ -5,10 +5,8 @@ Comes in: dataset.npz. Goes out: a model directory with the trained network, its
 
 import json
 import shutil
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from mortcond.core.errors import InputError, Interrupted, UsageError
 from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
+from mortcond.core.signals import asked_to_stop
 from mortcond.core.workspace import choose_model, dataset_path
 from mortcond.dataset import Dataset
 from mortcond.models.network import Network
@@ -210,7 +209,7 @@ def _network(session, arch, preset_name, shape, how, data, target, teacher, resu
     what |= {"dataset": sha256(data.path), "teacher": teachers}
     _refuse_full_disk(target, network, settings.epochs)
     start = _begin(state, what, network, resume)
-    with _stop_after_epoch(session) as stop:
+    with asked_to_stop(session.console.warn) as stop:
         try:
             trained = fit(
                 start.network,
@@ -287,28 +286,6 @@ def _remember(state: State, what: dict[str, Any], history: list[dict[str, Any]])
         partial.write_text(json.dumps({"what": what, "history": history}), encoding="utf-8")
     for older in sorted(state.folder.glob("optimizer-*.npz"))[:-1]:  # only now does the record name the newest
         older.unlink()
-
-
-@contextmanager
-def _stop_after_epoch(session: Session) -> Iterator[Any]:
-    """Give a function that says whether Ctrl-C was pressed; a second Ctrl-C stops at once."""
-    pressed = []
-
-    def press(number, frame):
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-        session.console.warn("Stopping after this epoch; press Ctrl-C again to stop at once.")
-
-    try:
-        before = signal.signal(signal.SIGINT, press)
-    except ValueError:  # not in the main thread: whoever runs us there has own ways to stop
-        yield lambda: False
-        return
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _taught(session: Session, teacher: Path | None, data: Dataset) -> tuple[np.ndarray | None, dict[str, str] | None]:

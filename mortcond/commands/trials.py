@@ -9,7 +9,6 @@ import json
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from mortcond.condense.score import score
 from mortcond.condense.search import Recipe
 from mortcond.condense.select import Amount, select
 from mortcond.core.artifacts import atomic_file
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.dataset import mask_columns
 from mortcond.deploy import metadata as tflite_metadata
@@ -110,8 +110,8 @@ class Workshop:
         if recipe.distil:
             settings, soft_targets = taught(settings, self.parent, self.session.console)
         how = {"soft_targets": soft_targets, "first_epoch": PRUNED_AFTER + 1 if recipe.origin == "pruned" else 1}
-        with TemporaryDirectory(prefix="mortcond-") as checkpoints:
-            trained = train(self.session, self.parent, self.begin(recipe), settings, Path(checkpoints), **how)
+        with scratch_folder() as checkpoints:
+            trained = train(self.session, self.parent, self.begin(recipe), settings, checkpoints, **how)
         return finished(self.parent, trained.network, {})[0]
 
     def _key(self, recipe: Recipe) -> str:

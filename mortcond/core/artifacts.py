@@ -10,13 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mortcond.core.errors import InputError, UsageError
+from mortcond.core import locks
+from mortcond.core.errors import InputError, UsageError, of_the_disk
+from mortcond.core.exchange import exchange
+from mortcond.core.leftovers import tidy
 
 MANIFEST = "manifest.json"
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
     """Raise UsageError where `target` exists and may not be replaced; call it before the work, not after."""
+    tidy(target.parent, again=True)
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already.", "Pass --overwrite to replace it, or -o/--out for another name.")
 
@@ -24,40 +28,78 @@ def refuse_existing(target: Path, overwrite: bool) -> None:
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
     """Give a temporary path beside `target`; on success fsync it and rename it to `target`, else delete it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    try:
-        yield partial
-        _fsync(partial)
-        os.replace(partial, target)
-        _fsync(target.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _writing(target):
+        partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+        try:
+            yield partial
+            _fsync(partial)
+            os.replace(partial, target)
+            _fsync(target.parent)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_directory(target: Path) -> Iterator[Path]:
     """Give an empty temporary directory beside `target`; on success fsync its files and put it in `target`'s place."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
-    old = target.with_name(f".{target.name}.old-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        for path in sorted(partial.rglob("*")):
-            _fsync(path)
-        if target.exists():  # a directory cannot be renamed over a full one: move the old one aside first
-            os.replace(target, old)
-        os.replace(partial, target)
-        _fsync(target.parent)
-    except BaseException:
-        if old.exists() and not target.exists():
-            os.replace(old, target)
-        raise
-    finally:
+    with _writing(target):
+        partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
         shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            for path in sorted(partial.rglob("*")):
+                _fsync(path)
+            _replace(partial, target)
+            _fsync(target.parent)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(partial: Path, target: Path) -> None:
+    """Put one directory in the place of another, in one step where the system can; the old one is gone, or `partial`.
+
+    Where it cannot, the old one is aside for a moment; if the process is killed then, `leftovers` puts it back.
+    """
+    if not target.exists():
+        os.replace(partial, target)
+    elif not exchange(partial, target):
+        old = target.with_name(f".{target.name}.old-{os.getpid()}")
+        os.replace(target, old)
+        try:
+            os.replace(partial, target)
+        except BaseException:
+            if not target.exists():
+                os.replace(old, target)
+            raise
         shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
+    """Hold the name of an artifact while it is written, after what killed processes left there is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tidy(target.parent)
+    try:
+        with locks.held(target):
+            yield
+    except Exception as error:
+        full = of_the_disk(error, target)
+        if full is None or full is error:
+            raise
+        raise full from error
+    finally:
+        locks.unclaim(target)  # what `refuse_existing` claimed
+
+
+def copy_contents(source: Path, target: Path) -> None:
+    """Copy the files of a folder, and nothing but their bytes: some shares let nobody set modes and times."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_dir():
+            copy_contents(path, target / path.name)
+        else:
+            shutil.copyfile(path, target / path.name)
 
 
 def sha256(path: Path) -> str:

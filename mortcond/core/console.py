@@ -7,10 +7,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TextIO
 
 
 @dataclass(frozen=True)
@@ -25,35 +25,35 @@ class Console:
 
     @cached_property
     def out(self):
-        from rich.console import Console as RichConsole
-
-        return RichConsole(file=sys.stdout, highlight=False, width=200 if self.wide else None)
+        return _rich(sys.stdout, width=200 if self.wide else None)
 
     @cached_property
     def err(self):
-        from rich.console import Console as RichConsole
-
-        return RichConsole(file=sys.stderr, highlight=False)
+        return _rich(sys.stderr)
 
     def note(self, text: str) -> None:
         """Say on stderr what is being done (not with --quiet)."""
         if not self.quiet:
-            self.err.print(text, markup=False, soft_wrap=True)
+            self._say(text)
 
     def detail(self, text: str) -> None:
         """Say on stderr what only --verbose shows."""
         if self.verbose:
-            self.err.print(text, markup=False, style="dim", soft_wrap=True)
+            self._say(text, "dim")
 
     def warn(self, text: str) -> None:
         """Warn on stderr, also with --quiet."""
-        self.err.print(f"Warning: {text}", markup=False, style="yellow", soft_wrap=True)
+        self._say(f"Warning: {text}", "yellow")
 
     def error(self, problem: str, remedy: str = "") -> None:
         """Say on stderr what is wrong and what to do."""
-        self.err.print(f"Error: {problem}", markup=False, style="bold red", soft_wrap=True)
+        self._say(f"Error: {problem}", "bold red")
         if remedy:
-            self.err.print(remedy, markup=False, soft_wrap=True)
+            self._say(remedy)
+
+    def _say(self, text: str, style: str | None = None) -> None:
+        with suppress(OSError):  # a full disk or a closed terminal behind stderr must not end the work
+            self.err.print(text, markup=False, style=style, soft_wrap=True)
 
     def result(self, result: dict[str, Any], render: Callable[[dict[str, Any]], Any] | None = None) -> None:
         """Print a command's result on stdout: one JSON object with --json, else what `render` makes of it."""
@@ -82,6 +82,17 @@ class Console:
         if self.err.is_terminal:
             return RichBar(self.err, description, total, unit, self.shared)
         return LineBar(self, description, total)
+
+
+def _rich(stream: TextIO, **how: Any):
+    from rich.console import Console as RichConsole
+
+    class OneOfMany(RichConsole):
+        def on_broken_pipe(self) -> None:
+            """Whoever read has ended: rich would end the process as if by a bug."""
+            raise BrokenPipeError
+
+    return OneOfMany(file=stream, highlight=False, **how)
 
 
 class Bar:

@@ -3,6 +3,11 @@
 Comes in: a problem found anywhere. Goes out: an exception that the command line turns to a message without a traceback.
 """
 
+import errno
+import os
+
+_OF_THE_DISK = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EIO") if hasattr(errno, name)}
+
 
 class MortcondError(Exception):
     """A fault that is not a bug.
@@ -65,7 +70,33 @@ def as_mortcond_error(error: BaseException) -> MortcondError:
         return Interrupted("Interrupted.", "Nothing half-written is left; run the same command again.")
     if isinstance(error, MemoryError):
         return InputError("There is not enough memory for this.", "Close other programs, or use fewer stays.")
+    if isinstance(error, BrokenPipeError):
+        return Interrupted("The program that read the output has ended, so this one ends too.")
+    if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's: of memory, where no disk is named
+        error = of_the_disk(error) or error
+        if not isinstance(error, OSError):
+            return InputError("There is not enough memory for this.", "Close other programs, or use fewer stays.")
     if isinstance(error, OSError) and (error.filename or error.strerror):
         problem = f"{error.filename or 'The output'}: {error.strerror or error}."
         return InputError(problem, "Check the path, its permissions and the free space on the disk.")
     raise error
+
+
+def of_the_disk(error: BaseException, path: object = None) -> OSError | None:
+    """Return the OSError that an error is at bottom: libraries tell of a full disk in words of their own.
+
+    None where it tells of none. `path`: what was being written, where the error does not say.
+    """
+    seen = error
+    while seen is not None:
+        number = seen.errno if isinstance(seen, OSError) else _told_errno(str(seen))
+        if number in _OF_THE_DISK:
+            full = seen if isinstance(seen, OSError) else OSError(number, os.strerror(number))
+            full.filename = full.filename or (None if path is None else str(path))
+            return full
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _told_errno(text: str) -> int | None:
+    return next((number for number in _OF_THE_DISK if os.strerror(number).lower() in text.lower()), None)

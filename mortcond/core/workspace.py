@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mortcond.core.artifacts import MANIFEST
 from mortcond.core.errors import InputError
+from mortcond.core.leftovers import exists, tidy
 from mortcond.core.manifest import Manifest, read_manifest
 from mortcond.core.session import Session
 
@@ -16,6 +17,7 @@ DATASET = "dataset.npz"
 
 def model_directories(workspace: Path) -> list[Path]:
     """Return the model directories of a workspace, newest first (by their manifest's time of writing)."""
+    tidy(workspace)
     found = [path.parent for path in workspace.glob(f"*/{MANIFEST}") if not path.parent.name.startswith(".")]
     return sorted(found, key=lambda path: ((path / MANIFEST).stat().st_mtime_ns, path.name), reverse=True)
 
@@ -46,8 +48,8 @@ def choose_model(
         The named model does not fit, or there is none that does.
     """
     if model is not None:
-        path = model if model.exists() else session.workspace / model
-        if not path.exists():
+        path = model if exists(model) else session.workspace / model
+        if not exists(path):
             raise InputError(
                 f"There is no model {model}, and none of that name in {session.workspace}.", f"Name {what}."
             )

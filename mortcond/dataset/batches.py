@@ -1,6 +1,5 @@
 """Raw records -> X by an input specification alone, a batch at a time, for prediction on new patients."""
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mortcond import tables
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.dataset.features import chunks, scaled, unscaled
 from mortcond.dataset.spec import InputSpec
@@ -37,9 +37,9 @@ def batches(
 
     Raises InputError where the records cannot be used, or hold no stay with a measurement.
     """
-    with tempfile.TemporaryDirectory(prefix="mortcond-") as scratch:
+    with scratch_folder() as scratch:
         limits = {"memory_limit": memory_limit, "threads": threads, "console": session.console}
-        request = Request(Path(scratch), labels=False, window_hours=spec.window_hours, **limits)
+        request = Request(scratch, labels=False, window_hours=spec.window_hours, **limits)
         records = tables.read(source, spec.variables, request, format)
         for chunk, grid in chunks(records.events, records.stays, spec, batch_stays):
             X = scaled(unscaled(grid, chunk, spec), spec)

@@ -6,13 +6,14 @@ file is run in a process of its own, so that one that crashes the interpreter is
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mortcond.core.errors import InputError
+from mortcond.core.scratch import scratch_folder
+from mortcond.core.signals import environment_of_worker
 from mortcond.models.network import Network
 from mortcond.scores import auroc, defined
 
@@ -20,7 +21,9 @@ PREDICT = """
 import sys
 import numpy as np
 from pathlib import Path
+from mortcond.core.signals import end_with_parent
 from mortcond.deploy.runtime import Predictor
+end_with_parent()
 np.save(sys.argv[3], Predictor(Path(sys.argv[1])).predict(np.load(sys.argv[2])))
 """
 
@@ -83,11 +86,11 @@ def predict_apart(path: Path, x: np.ndarray) -> np.ndarray:
 
     Raises InputError where that process fails.
     """
-    with tempfile.TemporaryDirectory(prefix="mortcond-") as scratch:
-        stays, risks = Path(scratch) / "x.npy", Path(scratch) / "risk.npy"
+    with scratch_folder() as scratch:
+        stays, risks = scratch / "x.npy", scratch / "risk.npy"
         np.save(stays, x)
         command = [sys.executable, "-c", PREDICT, str(path), str(stays), str(risks)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment_of_worker())
         if result.returncode != 0:
             last = (result.stderr.strip().splitlines() or ["no message"])[-1]
             raise InputError(f"{path} cannot be run (exit code {result.returncode}: {last}).", "Use another --mode.")

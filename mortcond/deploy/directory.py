@@ -5,11 +5,10 @@ checkpoints/ and manifest.json under one name.
 """
 
 import csv
-import shutil
 from pathlib import Path
 from typing import Any
 
-from mortcond.core.artifacts import atomic_directory
+from mortcond.core.artifacts import atomic_directory, copy_contents
 from mortcond.core.manifest import Manifest, write_manifest
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.tflite import build
@@ -55,7 +54,7 @@ def write_model(
         (directory / TFLITE).write_bytes(tflite_bytes(network, manifest, metadata or {}))
         _write_history(directory / HISTORY, history)
         if checkpoints is not None:
-            shutil.copytree(checkpoints, directory / CHECKPOINTS)
+            copy_contents(checkpoints, directory / CHECKPOINTS)
         else:
             (directory / CHECKPOINTS).mkdir()
         write_manifest(directory, manifest)

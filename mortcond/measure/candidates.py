@@ -11,6 +11,7 @@ from typing import Any
 
 from mortcond.core.artifacts import MANIFEST
 from mortcond.core.errors import InputError
+from mortcond.core.leftovers import exists
 from mortcond.core.manifest import Manifest, read_manifest
 from mortcond.core.workspace import model_directories, tflite_files
 from mortcond.deploy import metadata as tflite_metadata
@@ -114,7 +115,7 @@ def resolve(artifact: Path, workspace: Path) -> Path:
     Raises InputError where there is none.
     """
     for path in (artifact, workspace / artifact, workspace / f"{artifact}.tflite"):
-        if path.exists():
+        if exists(path):
             return path
     raise InputError(f"There is no artifact {artifact}, and none of that name in {workspace}.", "Check the name.")
 

@@ -6,7 +6,6 @@ measured a second time, in another process, and the difference of the two is the
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ import numpy as np
 
 from mortcond.core.artifacts import size_bytes
 from mortcond.core.console import Console
+from mortcond.core.scratch import scratch_folder
+from mortcond.core.signals import environment_of_worker
 from mortcond.measure.candidates import Candidate
 from mortcond.measure.machine import energy_joules
 
@@ -83,7 +84,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=self.errors,
             text=True,
-            env=os.environ | limits | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            env=environment_of_worker() | limits | {"TF_CPP_MIN_LOG_LEVEL": "3"},
         )
 
     def ask(self, do: str, **request: Any) -> dict[str, Any]:
@@ -242,8 +243,8 @@ def _finish(process: Process, candidate: Candidate, cost: Cost, stays: Path) -> 
 @contextmanager
 def _as_file(x: np.ndarray) -> Iterator[Path]:
     """Put the stays in a file for the workers to map: their memory then holds only what they run."""
-    with tempfile.TemporaryDirectory(prefix="mortcond-") as folder:
-        path = Path(folder) / "stays.npy"
+    with scratch_folder() as folder:
+        path = folder / "stays.npy"
         np.save(path, np.ascontiguousarray(x, dtype=np.float32))
         yield path
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mortcond.core.errors import InputError
+from mortcond.core.signals import end_with_parent
 from mortcond.models.network import LSTMLayer, Network
 
 OPSET, IR_VERSION = 17, 9
@@ -119,6 +120,7 @@ def main() -> None:
     """Write the model of a directory as ONNX."""
     from mortcond.models.keras_network import load
 
+    end_with_parent()
     directory, target = (Path(argument) for argument in sys.argv[1:3])
     try:
         target.write_bytes(to_onnx(load(directory)))

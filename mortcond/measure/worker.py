@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core.signals import end_with_parent, environment_of_worker
 from mortcond.measure import backends
 
 MODULES = {
@@ -101,7 +102,8 @@ def _as_onnx(file: Path, folder: Path) -> str:
     """Write a model directory as ONNX, in a process of its own: reading model.keras takes TensorFlow's memory."""
     target = folder / f"{file.parent.name}.onnx"
     command = [sys.executable, "-m", "mortcond.measure.onnx_graph", str(file.parent), str(target)]
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    ends = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environment_of_worker()}
+    done = subprocess.run(command, text=True, check=False, **ends)
     if done.returncode:
         raise RuntimeError((done.stderr.strip().splitlines() or ["the conversion to ONNX failed"])[-1])
     return str(target)
@@ -116,6 +118,7 @@ def _batches(stays: np.ndarray, batch: int) -> list[np.ndarray]:
 
 def main() -> None:
     """Answer each line of stdin until it ends."""
+    end_with_parent()
     answers, sys.stdout = sys.stdout, sys.stderr  # a runtime's chatter must not come between the answers
     worker = Worker()
     for line in sys.stdin:
