@@ -24,9 +24,9 @@ FORMAT = 2  # of the file
 BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, BadZipFile)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Node:
-    """One layer in its place."""
+    """One layer in its place; two are the same only where they are one object."""
 
     name: str
     layer: Layer
@@ -58,6 +58,9 @@ class Network:
         """Return the layer of a node."""
         return self._by_name[name].layer
 
+    def node(self, name: str) -> Node:
+        return self._by_name[name]
+
     @cached_property
     def _by_name(self) -> dict[str, Node]:
         return {node.name: node for node in self.nodes}
@@ -66,6 +69,19 @@ class Network:
     def recurrent(self) -> tuple[Node, ...]:
         """Return the nodes that step through the hours."""
         return tuple(node for node in self.nodes if node.layer.state_names)
+
+    @cached_property
+    def tail(self) -> tuple[Node, ...]:
+        """Return the dense layers at the end, each reading the one before, dropout or not between them."""
+        found, name = [self.output], self.output.inputs[0]
+        while name != INPUT:
+            node = self.node(name)
+            if node.layer.affine and not self.over_hours[name] and len(self.readers(name)) == 1:
+                found.append(node)
+            elif not node.layer.identity:
+                break
+            name = node.inputs[0]
+        return tuple(found[::-1])
 
     def readers(self, name: str) -> tuple[Node, ...]:
         """Return the nodes that read what a node puts out."""
@@ -130,6 +146,13 @@ class Network:
         node = self._by_name[name]
         return node.layer.states(NUMPY, node.layer.arrays(), *(values[source] for source in node.inputs))
 
+    def before(self, name: str, values: dict[str, np.ndarray]) -> np.ndarray:
+        """Return h of a recurrent node before every hour, (stays, hours, units), as it steps."""
+        after = self.states(name, values)
+        start = np.zeros_like(after[:, :1])
+        parts = (after[:, 1:], start) if self[name].backwards else (start, after[:, :-1])
+        return np.concatenate(parts, axis=1)
+
     # Files.
 
     def save(self, path: Path) -> None:
@@ -169,7 +192,9 @@ class Network:
         return chain(str(header["arch"]), int(header["features"]), int(header["hours"]), nodes)
 
 
-def evaluate(network: Network, ops: Any, weights: dict[str, Any], x: Any) -> dict[str, Any]:
+def evaluate(
+    network: Network, ops: Any, weights: dict[str, Any], x: Any, known: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return what every node puts out, by name, in any set of operations (see `layers.operations`).
 
     Parameters
@@ -178,9 +203,13 @@ def evaluate(network: Network, ops: Any, weights: dict[str, Any], x: Any) -> dic
         As in `Network.arrays`, as values of that set.
     x
         (stays, hours, features).
+    known
+        What some nodes put out, which are then not evaluated.
     """
-    values = {INPUT: x}
+    values = {INPUT: x, **(known or {})}
     for node in network.nodes:
+        if node.name in values:
+            continue
         inputs = (values[name] for name in node.inputs)
         values[node.name] = node.layer.forward(ops, own_arrays(weights, node), *inputs)
     return values

@@ -19,6 +19,8 @@ ORDER = [
     "scores",
     "layers",
     "network",
+    "stages",
+    "channels",
     "exchange",
     "archs",
     "models",

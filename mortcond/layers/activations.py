@@ -23,7 +23,7 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "linear": lambda ops, x: x,
     "sigmoid": lambda ops, x: ops.sigmoid(x),
     "tanh": lambda ops, x: ops.tanh(x),
-    "relu": lambda ops, x: ops.relu(x),
+    "relu": lambda ops, x: ops.rectify(x),
     "hard_sigmoid": lambda ops, x: _unit_interval(ops, x * (1 / 6) + 0.5),  # Keras 3
     "hard_sigmoid_keras2": lambda ops, x: _unit_interval(ops, x * 0.2 + 0.5),  # Keras 1 and 2
     "relu6": lambda ops, x: ops.minimum(ops.relu(x), 6.0),

@@ -36,6 +36,7 @@ class Channels:
     size: int
     makers: tuple[Slot, ...]  # what makes a channel: its columns and its bias
     readers: tuple[Slot, ...] = ()  # what of the same layer reads it
+    rectified: bool = False  # whether a channel is the ReLU of its sum, which may be scaled at no cost
 
 
 class Layer:
@@ -45,6 +46,8 @@ class Layer:
     """
 
     kind: ClassVar[str]  # its name in files
+    identity: ClassVar[bool] = False  # whether it does nothing but in training
+    affine: ClassVar[bool] = False  # whether it is `activation(x kernel + bias)`
     hours_out: ClassVar[bool | None] = None  # whether what it puts out has hours; None: as what comes in
     state_names: ClassVar[tuple[str, ...]] = ()  # what it carries from hour to hour; the first is what it puts out
 
@@ -133,6 +136,8 @@ class Recurrent(Layer):
     sequences: bool = False  # puts out the state after each hour, not only the last
     backwards: bool = False  # from the last hour to the first; a sequence keeps the order of the hours all the same
 
+    from_x: ClassVar[tuple[str, ...]] = ()  # weights that `project` alone reads
+
     @property
     def units(self) -> int:
         raise NotImplementedError
@@ -165,6 +170,13 @@ class Recurrent(Layer):
 
         widths = [self.units] * len(self.state_names)
         return ops.scan(step, self.project(ops, weights, x), widths, counts, self.backwards)
+
+    def neurons(self, x_and_h: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what the hidden channels put out, by the names of `channels`, each (observations, channels).
+
+        x_and_h: what comes in beside the state before, (observations, inputs + units).
+        """
+        return {}
 
     def gates(self, weights: dict[str, Any]) -> list["Gate"] | None:
         """Return the layer as four gates of an LSTM, where it is one; None: it is not, and is stepped plainly.

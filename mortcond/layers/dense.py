@@ -18,6 +18,7 @@ class Dense(Layer):
     activation: str = "relu"  # of layers.activations
 
     kind = "dense"
+    affine = True
 
     @property
     def units(self) -> int:
@@ -35,7 +36,7 @@ class Dense(Layer):
 
     def channels(self) -> tuple[Channels, ...]:
         makers = Slot.of_blocks("kernel", 1, self.units), Slot.of_blocks("bias", 0, self.units)
-        return (Channels("", "units", self.units, makers),)
+        return (Channels("", "units", self.units, makers, rectified=self.activation == "relu"),)
 
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return (Slot("kernel", 0, positions),)

@@ -13,6 +13,7 @@ class Dropout(Layer):
     rate: float  # share dropped
 
     kind = "dropout"
+    identity = True
 
     def forward(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
         return x

@@ -28,6 +28,7 @@ class GRU(Recurrent):
     gate_activation: str = "sigmoid"
 
     kind = "gru"
+    from_x = ("kernel", "bias")
     state_names = ("h",)
 
     @property

@@ -74,7 +74,7 @@ class HiddenLSTM(Recurrent):
     def _gate(self, ops: Any, weights: dict[str, Any], name: str, z: Any, h: Any) -> Any:
         value = ops.relu(z + ops.linear(h, weights[f"{name}.hidden.0"][self.inputs :]))
         for depth in range(1, self.depth):
-            value = ops.relu(ops.linear(value, weights[f"{name}.hidden.{depth}"]))
+            value = ops.rectify(ops.linear(value, weights[f"{name}.hidden.{depth}"]))
         return ops.linear(value, weights[f"{name}.output"], weights[f"{name}.bias"])
 
     def gates(self, weights: dict[str, Any]) -> list[Gate]:
@@ -83,6 +83,14 @@ class HiddenLSTM(Recurrent):
             first, *deeper = (weights[f"{name}.hidden.{depth}"] for depth in range(self.depth))
             chain = (*deeper, weights[f"{name}.output"])
             found.append(Gate(first[: self.inputs], first[self.inputs :], chain, weights[f"{name}.bias"]))
+        return found
+
+    def neurons(self, x_and_h: np.ndarray) -> dict[str, np.ndarray]:
+        found = {}
+        for name, gate in zip(GATES, self.hidden_gates, strict=True):
+            value = x_and_h
+            for depth, matrix in enumerate(gate.hidden):
+                found[f"{name}.hidden.{depth}"] = value = np.maximum(value @ matrix, 0)
         return found
 
     def channels(self) -> tuple[Channels, ...]:
@@ -98,7 +106,7 @@ class HiddenLSTM(Recurrent):
                 array, size = f"{name}.hidden.{depth}", matrix.shape[1]
                 reader = f"{name}.output" if depth + 1 == self.depth else f"{name}.hidden.{depth + 1}"
                 slots = Slot.of_blocks(array, 1, size), Slot.of_blocks(reader, 0, size)
-                yield Channels(array, "hidden", size, slots[:1], slots[1:])
+                yield Channels(array, "hidden", size, slots[:1], slots[1:], rectified=True)
 
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return tuple(Slot(f"{name}.hidden.0", 0, positions) for name in GATES) if index == 0 else ()

@@ -22,6 +22,7 @@ class LSTM(Recurrent):
     gate_activation: str = "sigmoid"  # of the other three gates
 
     kind = "lstm"
+    from_x = ("kernel",)
     state_names = ("h", "c")
 
     @property

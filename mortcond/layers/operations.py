@@ -13,7 +13,27 @@ import numpy as np
 HOURS = 1  # the axis of the hours
 
 
-class NumpyOperations:
+class Operations:
+    """What follows from the others, for sets that have no better form of it."""
+
+    def rectify(self, x: Any) -> Any:
+        """Return the ReLU of a value that nothing else reads: a graph may make it part of what gave x."""
+        return self.relu(x)
+
+    def measured_mean(self, x: Any, mask_columns: Sequence[int]) -> Any:
+        """Return the mean of each feature over the hours in which its mask is 1; -1: over all hours, as where none is.
+
+        mask_columns: for each feature, the column of its mask.
+        """
+        columns = np.array(mask_columns)
+        own = (columns >= 0).astype(np.float32)
+        mask = self.columns(x, np.maximum(columns, 0)) * own + (1 - own)  # (stays, hours, features)
+        measured_hours = self.sum(mask)
+        mean_of_measured = self.sum(x * mask) / self.maximum(measured_hours, 1.0)
+        return self.choose(self.positive(measured_hours), mean_of_measured, self.mean(x))
+
+
+class NumpyOperations(Operations):
     """numpy, in the precision of what comes in."""
 
     # Along the last axis.

@@ -21,12 +21,7 @@ class MeasuredMean(Layer):
     hours_out = False
 
     def forward(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
-        columns = np.array(self.mask_columns)
-        own = (columns >= 0).astype(np.float32)
-        mask = ops.columns(x, np.maximum(columns, 0)) * own + (1 - own)  # (stays, hours, features)
-        measured_hours = ops.sum(mask)
-        mean_of_measured = ops.sum(x * mask) / ops.maximum(measured_hours, 1.0)
-        return ops.choose(ops.positive(measured_hours), mean_of_measured, ops.mean(x))
+        return ops.measured_mean(x, self.mask_columns)
 
     def without(self, *kept: np.ndarray) -> Self:
         place = {int(old): new for new, old in enumerate(kept[0])}
