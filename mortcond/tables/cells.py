@@ -10,9 +10,12 @@ since it may be another patient's by now.
 import re
 from decimal import Decimal
 
+import duckdb
+import pandas as pd
+
 MISSING = (  # in any case, with blanks around
     *("", "na", "n/a", "nan", "nat", "null", "none", "nil", "missing", "\\n", "<na>", "(null)", "[null]", "#n/a"),
-    *("#null!", "#na", "#n/a n/a", "-nan", "+nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", ".", "-", "--", "?"),
+    *("#null!", "#na", "#n/a n/a", "-nan", "+nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", ".", "-", "--"),
     *("0000-00-00", "0000-00-00 00:00:00"),
 )
 TRUE = ("1", "true", "t", "yes", "y")
@@ -158,6 +161,34 @@ def number_sql(cell: str, otherwise: str = "NULL") -> str:
 
 
 READERS = {"whole": whole_sql, "flag": flag_sql, "seconds": seconds_sql, "number": number_sql}  # by kind of cell
+_TYPES = {"whole": "Int64", "flag": "boolean", "seconds": "float64", "number": "float64"}
+
+
+def read(texts: pd.Series, kind: str) -> tuple[pd.Series, pd.Series]:
+    """Read a column of texts.
+
+    Returns
+    -------
+    Its values (whole: Int64, flag: boolean, seconds and number: float64; NA or NaN where there is none), and which
+    cells hold something else (bool).
+    """
+    codes, distinct = pd.factorize(texts, use_na_sentinel=True)
+    cells = pd.DataFrame({"c": pd.Series(distinct, dtype="object")})
+    with duckdb.connect(config={"threads": 1}) as connection:
+        connection.register("cells", cells)
+        found = connection.execute(f"SELECT {READERS[kind]('c')}, {missing_sql('c')} FROM cells").fetchall()
+    values = pd.Series([value for value, _ in found] + [None], dtype=_TYPES[kind])
+    gaps = pd.Series([gap for _, gap in found] + [True], dtype="bool")
+    picked, gap = values.take(codes), gaps.take(codes)  # -1, the last, is a cell that is not there
+    picked.index = gap.index = texts.index
+    return picked, picked.isna() & ~gap
+
+
+def fault(text: str, kind: str) -> str:
+    """Say what a cell should have been that is neither a value nor missing."""
+    if kind == "whole" and not _DECIMAL.fullmatch(text.strip(_BLANKS)):
+        return FORMS["number"]
+    return FORMS[kind]
 
 
 def _zone(cell: str) -> str:

@@ -77,19 +77,21 @@ def items_of(variables: Variables, *sources: str) -> list[Item]:
 
 
 def store_items(connection, items: list[Item], request: Request) -> None:
-    """Make the table `items`: the place of each in the list, its id, and whether its flagged rows count."""
-    rows = [(ref, item.item, item.keep_flagged) for ref, item in enumerate(items)]
-    scan.store(connection, request.scratch, "items", pd.DataFrame(rows, columns=["ref", "item", "keep_flagged"]))
+    """Make the table `items`: the place of each in the list, its id as text and number, whether flagged rows count."""
+    rows = [(ref, item.item, int(item.item), item.keep_flagged) for ref, item in enumerate(items)]
+    columns = ["ref", "item", "item_id", "keep_flagged"]
+    scan.store(connection, request.scratch, "items", pd.DataFrame(rows, columns=columns))
 
 
 def store_kept(connection, root: pd.DataFrame, request: Request) -> None:
-    """Make the table `kept`: ids and times of the stays, and whether a stay is the only one of its subject.
+    """Make the table `kept`: ids (also as text) and times of the stays, and whether one is the only one of its subject.
 
     root: subject_id, hadm_id, stay_id, intime and outtime (seconds since 1970), eligible (the task may take the stay).
     """
     alone = ~root.subject_id.duplicated(keep=False)
     kept = root[["subject_id", "hadm_id", "stay_id", "intime", "outtime", "eligible"]].assign(alone=alone)
-    scan.store(connection, request.scratch, "kept", kept)
+    texts = {name.replace("_id", "_text"): kept[name].astype("str") for name in ("subject_id", "hadm_id", "stay_id")}
+    scan.store(connection, request.scratch, "kept", kept.assign(**texts))
 
 
 def settle(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mortcond.tables import Records, Request, charted, mimic3_cohort, scan
+from mortcond.tables import Records, Request, cells, charted, mimic3_cohort, scan
 from mortcond.tables.charted import AS_BENCHMARK, Rules
 from mortcond.tables.scan import Table, literal, parquet_sql
 from mortcond.variables import Variables
@@ -68,34 +68,48 @@ def _scan(connection, form: Form, tables: dict[str, Table], request: Request) ->
     """
     hits = request.scratch / "hits"
     hits.mkdir()
-    parsed = dict.fromkeys(("subject_id", "hadm_id", "icustay_id", "stay_id"), "number") | {"charttime": "date"}
+    ids = ("subject_id", "hadm_id", "icustay_id", "stay_id", "itemid")
     for name, table in tables.items():
         sql = f"COPY ({_scan_sql(form.events[name], table)}) TO {literal(hits / f'{name}.parquet')} (FORMAT parquet)"
-        scan.run(connection, sql, request.console, f"Reading {name}", (table,), parsed)
-    connection.execute(f"CREATE VIEW hits AS SELECT * FROM {parquet_sql(*sorted(hits.iterdir()))}")
+        kinds = dict.fromkeys(ids, "whole") | {"charttime": "seconds"}
+        kinds |= {form.events[name].flag: "flag"} if form.events[name].flag else {}
+        scan.run(connection, sql, request.console, f"Reading {name}", (table,), kinds)
+    rows = f"SELECT * FROM {parquet_sql(*sorted(hits.iterdir()))} WHERE seconds IS NOT NULL"
+    connection.execute(f"CREATE VIEW hits AS {rows}")
 
 
 def _scan_sql(event: EventTable, table: Table) -> str:
     columns = ("subject_id", "hadm_id", "charttime", "itemid", "value", "valueuom", *filter(None, [event.stay]))
-    stay = f"e.{event.stay}" if event.stay else "NULL"
-    unflagged = f"AND (i.keep_flagged OR e.{event.flag} IS NULL OR e.{event.flag} <> '1')" if event.flag else ""
+    seconds = cells.seconds_sql("e.charttime", cells.raising("e.charttime", "seconds"))
     return f"""
-        SELECT k.subject_id, k.stay_id, extract(epoch FROM CAST(e.charttime AS TIMESTAMP)) AS seconds,
-               i.ref, e.value, coalesce(e.valueuom, '') AS unit
+        SELECT k.subject_id, k.stay_id, {seconds} AS seconds, i.ref, e.value, coalesce(e.valueuom, '') AS unit
         FROM {table.sql(columns, optional=(event.flag,) if event.flag else ())} AS e
-        JOIN items AS i ON i.item = e.itemid
-        JOIN kept AS k ON k.subject_id = {_integer("e.subject_id")} AND k.hadm_id = {_integer("e.hadm_id")}
-        WHERE e.value IS NOT NULL AND e.charttime IS NOT NULL
-          AND ({stay} IS NULL OR {_integer(stay)} = k.stay_id) {unflagged}
+        JOIN items AS i ON i.item_id = {cells.near_sql("e.itemid")}
+        JOIN kept AS k ON k.subject_id = {cells.near_sql("e.subject_id")} AND k.hadm_id = {cells.near_sql("e.hadm_id")}
+        WHERE e.value IS NOT NULL AND {cells.same_sql("e.itemid", "i.item_id", "i.item")}
+          AND {cells.same_sql("e.subject_id", "k.subject_id", "k.subject_text")}
+          AND {cells.same_sql("e.hadm_id", "k.hadm_id", "k.hadm_text")} {_of_stay(event)} {_unflagged(event)}
     """
 
 
-def _integer(column: str) -> str:
-    return f"CAST(CAST({column} AS DOUBLE) AS BIGINT)"  # other programs write ids with gaps as 142345.0
+def _of_stay(event: EventTable) -> str:
+    if event.stay is None:
+        return ""
+    cell = f"e.{event.stay}"
+    stay = cells.whole_sql(cell, cells.raising(cell, "whole"))
+    return f"AND ({cell} IS NULL OR {cell} = k.stay_text OR coalesce({stay}, k.stay_id) = k.stay_id)"
+
+
+def _unflagged(event: EventTable) -> str:
+    cell = f"e.{event.flag}"
+    return f"AND (i.keep_flagged OR NOT {cells.flag_sql(cell, cells.raising(cell, 'flag'))})" if event.flag else ""
 
 
 def _locate(tables: dict[str, Table], ids: set[str], text: str) -> str:
-    found = (
-        scan.locate(table, lambda r: r.get("itemid") in ids and r.get("value") == text) for table in tables.values()
-    )
+    wanted = {int(item) for item in ids}
+
+    def matches(row: dict[str, str]) -> bool:
+        return row.get("value") == text and cells.whole(row.get("itemid", "")) in wanted
+
+    found = (scan.locate(table, matches) for table in tables.values())
     return f"{next(filter(None, found), ' or '.join(tables))}, column VALUE"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from mortcond.core.errors import InputError
-from mortcond.tables import STAY_COLUMNS, Attrition, Request, scan
+from mortcond.tables import STAY_COLUMNS, Attrition, Request, cells, scan
 from mortcond.tables.scan import Table
 
 STAY_IDS = ("subject_id", "hadm_id", "icustay_id")
@@ -191,9 +191,9 @@ def numbers(rows: pd.DataFrame, table: Table, columns: tuple[str, ...], required
     """
     parsed = {}
     for column in columns:
-        values = pd.to_numeric(rows[column], errors="coerce").astype("float64")
-        bad = (values.isna() | (values % 1 != 0)) if required else (values.isna() & rows[column].notna())
-        refuse_text(rows, table, bad, column, "no whole number" if required else "no number")
+        values, bad = cells.read(rows[column], "whole" if required else "number")
+        bad |= values.isna() if required else False
+        refuse_text(rows, table, bad, column, cells.FORMS["whole" if required else "number"])
         parsed[column] = values.astype("int64") if required else values
     return rows.assign(**parsed)
 
@@ -205,10 +205,9 @@ def dates(rows: pd.DataFrame, table: Table, required: tuple[str, ...], optional:
     """
     parsed = {}
     for column in required + optional:
-        times = pd.to_datetime(rows[column], errors="coerce", format="ISO8601").astype("datetime64[us]")
-        bad = times.isna() if column in required else times.isna() & rows[column].notna()
-        refuse_text(rows, table, bad, column, "no date of the form 2130-02-04 04:00:00")
-        parsed[column] = times.astype("int64").where(times.notna()) / 1e6
+        parsed[column], bad = cells.read(rows[column], "seconds")
+        bad |= parsed[column].isna() if column in required else False
+        refuse_text(rows, table, bad, column, cells.FORMS["seconds"])
     return rows.assign(**parsed)
 
 

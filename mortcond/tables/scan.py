@@ -12,7 +12,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import pandas as pd
 
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, UsageError
+from mortcond.tables import cells
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 _PART = r"(?:[ _.-]?(?:part)?[ _.-]?[0-9]+)?"  # CHARTEVENTS_part1.csv, chartevents-00001.parquet
@@ -150,7 +150,7 @@ def run(
     tables
         Those that it reads.
     kinds
-        For each column that it parses, what it must hold: number or date.
+        For each column that it parses, what it must hold, of cells.READERS.
 
     Raises
     ------
@@ -333,20 +333,24 @@ def _fault(path: Path, columns: int) -> tuple[str, str] | None:
 
 def _misfit(path: Path, kinds: dict[str, str]) -> tuple[str, str] | None:
     """Look for the first cell that does not hold what its column must; return problem and remedy."""
-    for number, row in _rows(path) if kinds else ():
-        for column, kind in kinds.items():
-            if row.get(column) and not _fits(row[column], kind):
-                problem = f"{path}, row {number}, column {column.upper()}: {row[column]!r} is no {kind}."
-                return problem, "Mend the row, or fetch the table again."
+    rows = _rows(path) if kinds else iter(())
+    while block := list(islice(rows, 10_000)):
+        found = [_first_misfit(block, column, kind) for column, kind in kinds.items()]
+        faults = [fault for fault in found if fault is not None]
+        if faults:
+            number, column, text = min(faults)
+            problem = f"{path}, row {number}, column {column.upper()}: {text!r} is {cells.fault(text, kinds[column])}."
+            return problem, "Mend the row, or fetch the table again."
     return None
 
 
-def _fits(text: str, kind: str) -> bool:
-    try:
-        float(text) if kind == "number" else datetime.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+def _first_misfit(rows: list[tuple[int, dict[str, str]]], column: str, kind: str) -> tuple[int, str, str] | None:
+    texts = pd.Series([row.get(column) for _, row in rows], dtype="object")
+    _, bad = cells.read(texts, kind)
+    if not bad.any():
+        return None
+    place = int(bad.to_numpy().argmax())
+    return rows[place][0], column, texts[place]
 
 
 def _decoded(file) -> Iterator[str]:
