@@ -4,6 +4,7 @@ Comes in: weights. Goes out: `LAYERS`, every layer by the kind that files name. 
 in this table; everything else (walk, training, graphs, pruning, counting, saving) asks the layer.
 """
 
+from mortcond.layers.activation import Activation
 from mortcond.layers.base import GROUP_AXES, Channels, Layer, Recurrent, Slot
 from mortcond.layers.columns import Columns
 from mortcond.layers.concatenate import Concatenate
@@ -12,16 +13,19 @@ from mortcond.layers.dropout import Dropout
 from mortcond.layers.flatten import Flatten
 from mortcond.layers.gru import GRU
 from mortcond.layers.hidden_lstm import HiddenLSTM
+from mortcond.layers.hour import Hour
 from mortcond.layers.lstm import LSTM
 from mortcond.layers.masking import Masking
+from mortcond.layers.merge import Merge
 from mortcond.layers.normalisation import Normalisation
+from mortcond.layers.pooling import Pooling
 from mortcond.layers.summaries import FullSummary, MeasuredMean
 
 LAYERS: dict[str, type[Layer]] = {
     layer.kind: layer
     for layer in (
         *(LSTM, HiddenLSTM, GRU, Dense, Masking, Dropout, Columns, Concatenate, Flatten, Normalisation),
-        *(MeasuredMean, FullSummary),
+        *(MeasuredMean, FullSummary, Activation, Hour, Merge, Pooling),
     )
 }
 
@@ -30,6 +34,7 @@ __all__ = [
     "GRU",
     "LAYERS",
     "LSTM",
+    "Activation",
     "Channels",
     "Columns",
     "Concatenate",
@@ -38,10 +43,13 @@ __all__ = [
     "Flatten",
     "FullSummary",
     "HiddenLSTM",
+    "Hour",
     "Layer",
     "Masking",
     "MeasuredMean",
+    "Merge",
     "Normalisation",
+    "Pooling",
     "Recurrent",
     "Slot",
 ]

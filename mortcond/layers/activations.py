@@ -42,3 +42,12 @@ SYNONYMS = {"swish": "silu", None: "linear"}
 def activation(ops: Any, name: str, x: Any) -> Any:
     """Return the activation of x."""
     return ACTIVATIONS[name](ops, x)
+
+
+def keras_activation(name: str) -> Any:
+    """Return what a Keras layer takes for an activation: its name, or a registered function where Keras 3 has none."""
+    if name != "hard_sigmoid_keras2":
+        return name
+    from mortcond.layers.keras_layers import hard_sigmoid_keras2
+
+    return hard_sigmoid_keras2

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from mortcond.layers.keras_fields import Fields
+
 GROUP_AXES = ("units", "hidden")  # a layer's outputs; neurons inside the gates of a hidden-layer LSTM
 
 
@@ -48,6 +50,7 @@ class Layer:
     kind: ClassVar[str]  # its name in files
     identity: ClassVar[bool] = False  # whether it does nothing but in training
     affine: ClassVar[bool] = False  # whether it is `activation(x kernel + bias)`
+    keras_names: ClassVar[tuple[str, ...]] = ()  # the Keras classes that `from_keras` reads
     hours_out: ClassVar[bool | None] = None  # whether what it puts out has hours; None: as what comes in
     state_names: ClassVar[tuple[str, ...]] = ()  # what it carries from hour to hour; the first is what it puts out
 
@@ -111,7 +114,25 @@ class Layer:
         """Return the layer's configuration for inputs of which only some columns are left, each (columns,) int."""
         return self
 
+    # Two layers in one.
+
+    def then(self, following: "Layer") -> "Layer | None":
+        """Return the one layer that does what this one and then `following` do; None: there is none."""
+        return None
+
+    def after(self, leading: "Layer") -> "Layer | None":
+        """Return the one layer that does what `leading` and then this one do; None: there is none."""
+        return None
+
     # Keras.
+
+    @classmethod
+    def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
+        """Return the layer that a Keras layer of one of `keras_names` is; weights: in the order of `get_weights`.
+
+        Raises InputError where its configuration asks for what this layer does not do.
+        """
+        raise NotImplementedError
 
     def to_keras(self, keras: Any, name: str) -> Any:
         """Return the Keras layer, without weights; `keras` is the module."""
@@ -188,6 +209,19 @@ class Recurrent(Layer):
 
     def width(self, *widths: int, hours: int) -> int:
         return self.units
+
+    @staticmethod
+    def keras_order(fields: Fields) -> dict[str, bool]:
+        """Return `sequences` and `backwards` of a recurrent Keras layer, after a look at what they have in common.
+
+        Its sequence comes in Keras in the order in which it was computed: whoever asks for it backwards turns it.
+        """
+        fields.harmless("dropout", "recurrent_dropout", "implementation", "unroll", "unit_forget_bias", "use_cudnn")
+        fields.must("stateful", False, remedy="Build it with stateful=False and the same weights.")
+        fields.must("return_state", False, remedy="Build it with return_state=False and the same weights.")
+        fields.must("time_major", False, remedy="Build it with time_major=False and the same weights.")
+        fields.take("zero_output_for_mask")  # what reads a skipped hour is the graph's matter
+        return {"sequences": bool(fields.take("return_sequences")), "backwards": bool(fields.take("go_backwards"))}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from mortcond.layers.base import Layer
+from mortcond.layers.keras_fields import Fields
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Columns(Layer):
     columns: tuple[int, ...]
 
     kind = "columns"
+    keras_names = ("Slice", "Columns")
 
     def width(self, *widths: int, hours: int) -> int:
         return len(self.columns)
@@ -28,6 +30,16 @@ class Columns(Layer):
     def without(self, *kept: np.ndarray) -> Self:
         place = {int(old): new for new, old in enumerate(kept[0])}
         return replace(self, columns=tuple(place[column] for column in self.columns if column in place))
+
+    @classmethod
+    def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
+        name = (
+            "columns" if fields.kind == "Columns" else "indices"
+        )  # a custom layer of the public benchmark: x[:, :, i]
+        columns = tuple(int(index) for index in fields.take(name))
+        if not all(0 <= column < fields.width for column in columns):
+            fields.refuse(f"takes columns that are not among {fields.width}", "Check the shape of the network.")
+        return cls(columns)
 
     def to_keras(self, keras: Any, name: str) -> Any:
         from mortcond.layers.keras_layers import Columns as KerasColumns

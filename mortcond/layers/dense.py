@@ -1,12 +1,15 @@
 """A dense layer, over the features of a stay or of each hour. Comes in: (..., inputs). Goes out: (..., units)."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
-from mortcond.layers.activations import activation
+from mortcond.layers.activation import Activation
+from mortcond.layers.activations import activation, keras_activation
 from mortcond.layers.base import Channels, Layer, Slot
+from mortcond.layers.keras_fields import Fields
+from mortcond.layers.normalisation import Normalisation, into_kernel
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,7 @@ class Dense(Layer):
 
     kind = "dense"
     affine = True
+    keras_names = ("Dense",)
 
     @property
     def units(self) -> int:
@@ -41,8 +45,33 @@ class Dense(Layer):
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return (Slot("kernel", 0, positions),)
 
+    def then(self, following: Layer) -> Self | None:
+        if self.activation != "linear":
+            return None
+        if isinstance(following, Activation):
+            return replace(self, activation=following.activation)
+        if isinstance(following, Normalisation):
+            bias = self.bias * following.factor + following.shift
+            return replace(self, kernel=self.kernel * following.factor, bias=bias)
+        return self._then_dense(following) if isinstance(following, Dense) else None
+
+    def _then_dense(self, following: Self) -> Self | None:
+        """Return both in one, where that has no more weights."""
+        kernel = self.kernel.astype(float) @ following.kernel
+        if kernel.size > self.kernel.size + following.kernel.size:
+            return None
+        bias = self.bias.astype(float) @ following.kernel + following.bias
+        return Dense(kernel.astype(np.float32), bias.astype(np.float32), following.activation)
+
+    def after(self, leading: Layer) -> Self | None:
+        return into_kernel(leading, self)
+
+    @classmethod
+    def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
+        units = int(fields.take("units"))
+        weights = weights if fields.take("use_bias", True) else [*weights, np.zeros(units)]
+        arrays = fields.arrays(weights, (fields.width, units), (units,))
+        return cls(*arrays, fields.activation("activation", "linear"))
+
     def to_keras(self, keras: Any, name: str) -> Any:
-        return keras.layers.Dense(self.units, activation=KERAS_NAMES.get(self.activation, self.activation), name=name)
-
-
-KERAS_NAMES = {"linear": None}
+        return keras.layers.Dense(self.units, activation=keras_activation(self.activation), name=name)

@@ -6,8 +6,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from mortcond.layers.activations import activation
-from mortcond.layers.base import Channels, Recurrent, Slot
+from mortcond.layers.activations import activation, keras_activation
+from mortcond.layers.base import Channels, Layer, Recurrent, Slot
+from mortcond.layers.keras_fields import KERAS_3, Fields
+from mortcond.layers.lstm import SIGMOID_SINCE
+from mortcond.layers.normalisation import into_kernel
 
 GATES = ("update", "reset", "candidate")  # Keras' order of the three blocks in a kernel
 
@@ -29,6 +32,7 @@ class GRU(Recurrent):
 
     kind = "gru"
     from_x = ("kernel", "bias")
+    keras_names = ("GRU",)
     state_names = ("h",)
 
     @property
@@ -77,9 +81,25 @@ class GRU(Recurrent):
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return (Slot("kernel", 0, positions),) if index == 0 else ()
 
+    def after(self, leading: Layer) -> Self | None:
+        return into_kernel(leading, self)
+
+    @classmethod
+    def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
+        units = int(fields.take("units"))
+        reset_after = bool(fields.take("reset_after", fields.version >= KERAS_3))
+        shape = (2, 3 * units) if reset_after else (3 * units,)
+        weights = weights if fields.take("use_bias", True) else [*weights, np.zeros(shape)]
+        gate = "hard_sigmoid" if fields.version < SIGMOID_SINCE else "sigmoid"
+        how = {"activation": fields.activation("activation", "tanh")}
+        how |= {"gate_activation": fields.activation("recurrent_activation", gate)}
+        kernel, recurrent, bias = fields.arrays(weights, (fields.width, 3 * units), (units, 3 * units), shape)
+        biases = tuple(bias) if reset_after else (bias,)
+        return cls(kernel, recurrent, *biases, **how, **cls.keras_order(fields))
+
     def to_keras(self, keras: Any, name: str) -> Any:
-        how = {"activation": self.activation, "recurrent_activation": self.gate_activation, "name": name}
-        how |= {"reset_after": self.reset_after}
+        how = {"activation": keras_activation(self.activation), "reset_after": self.reset_after, "name": name}
+        how |= {"recurrent_activation": keras_activation(self.gate_activation)}
         return keras.layers.GRU(self.units, return_sequences=self.sequences, go_backwards=self.backwards, **how)
 
     def keras_weights(self) -> list[np.ndarray]:

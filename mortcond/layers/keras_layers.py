@@ -12,6 +12,12 @@ ops = keras.ops
 
 
 @keras.saving.register_keras_serializable("mortcond")
+def hard_sigmoid_keras2(x):
+    """Return clip(0.2 x + 0.5), the hard sigmoid of Keras 1 and 2; Keras 3's of the same name has other numbers."""
+    return ops.clip(x * 0.2 + 0.5, 0.0, 1.0)
+
+
+@keras.saving.register_keras_serializable("mortcond")
 class HiddenLSTMCell(keras.layers.Layer):
     """One step of the hidden-layer LSTM (paper, section II-F): each gate is `W * ReLU(H * [x_t, h_(t-1)]) + b`.
 
@@ -150,3 +156,23 @@ class Columns(keras.layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"columns": self.columns}
+
+
+@keras.saving.register_keras_serializable("mortcond")
+class Hour(keras.layers.Layer):
+    """One hour of (stays, hours, width); -1 is the last."""
+
+    def __init__(self, index: int, **kwargs):
+        super().__init__(**kwargs)
+        self.index = int(index)
+
+    supports_masking = True  # reads one hour whether it counts or not; what it puts out has none
+
+    def compute_mask(self, x, previous_mask=None):
+        return None
+
+    def call(self, x):
+        return x[:, self.index]
+
+    def get_config(self):
+        return super().get_config() | {"index": self.index}

@@ -1,13 +1,16 @@
 """The LSTM (paper, eq. 1 to 3). Comes in: (stays, hours, inputs). Goes out: its last h, (stays, units), or all."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from mortcond.layers.activations import activation
-from mortcond.layers.base import Channels, Gate, Recurrent, Slot
+from mortcond.layers.activations import activation, keras_activation
+from mortcond.layers.base import Channels, Gate, Layer, Recurrent, Slot
+from mortcond.layers.keras_fields import Fields
+from mortcond.layers.normalisation import into_kernel
 
+SIGMOID_SINCE = (2, 3)  # of Keras: before, gates were hard sigmoids unless they were told otherwise
 GATES = ("input", "forget", "cell", "output")  # Keras' order of the four blocks in a kernel
 
 
@@ -23,6 +26,7 @@ class LSTM(Recurrent):
 
     kind = "lstm"
     from_x = ("kernel",)
+    keras_names = ("LSTM",)
     state_names = ("h", "c")
 
     @property
@@ -56,11 +60,23 @@ class LSTM(Recurrent):
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return (Slot("kernel", 0, positions),) if index == 0 else ()
 
+    def after(self, leading: Layer) -> Self | None:
+        return into_kernel(leading, self)
+
+    @classmethod
+    def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
+        units, bias = int(fields.take("units")), [np.zeros(4 * int(fields.take("units")))]
+        weights = weights if fields.take("use_bias", True) else weights + bias
+        gate = "hard_sigmoid" if fields.version < SIGMOID_SINCE else "sigmoid"
+        how = {"activation": fields.activation("activation", "tanh")}
+        how |= {"gate_activation": fields.activation("recurrent_activation", gate)}
+        arrays = fields.arrays(weights, (fields.width, 4 * units), (units, 4 * units), (4 * units,))
+        return cls(*arrays, **how, **cls.keras_order(fields))
+
     def to_keras(self, keras: Any, name: str) -> Any:
-        kept = {"return_sequences": self.sequences, "go_backwards": self.backwards, "name": name}
-        return keras.layers.LSTM(
-            self.units, activation=self.activation, recurrent_activation=self.gate_activation, **kept
-        )
+        how = {"activation": keras_activation(self.activation), "name": name}
+        how |= {"recurrent_activation": keras_activation(self.gate_activation)}
+        return keras.layers.LSTM(self.units, return_sequences=self.sequences, go_backwards=self.backwards, **how)
 
 
 def gated(ops: Any, i: Any, f: Any, g: Any, o: Any, c: Any, squash: str = "tanh", gate: str = "sigmoid"):
