@@ -86,6 +86,26 @@ def _lstm(inputs: int, units: int, shape: Shape) -> Any:
     return LSTM(_zeros(inputs, 4 * units), _zeros(units, 4 * units), _zeros(4 * units))
 
 
+def _both_ways(shape: Shape, inputs: Inputs) -> list["Node"]:
+    """Return LSTM layers, all but the last one bidirectional, as in the public benchmark; a single one is too."""
+    from mortcond.layers import Masking
+    from mortcond.layers.bidirectional import both_ways
+    from mortcond.network import INPUT, Node
+
+    found, source, width, half = [Node("masking", Masking())], INPUT, inputs.features, max(shape.width // 2, 1)
+    for index in range(shape.layers):
+        name, last = f"recurrent-{index}", index + 1 == shape.layers
+        if last and index:
+            found.append(Node(name, _lstm(width, shape.width, shape), (source, "masking")))
+            width = shape.width
+        else:
+            layer = replace(_lstm(width, half, shape), sequences=not last)
+            found += [Node(*entry) for entry in both_ways(name, layer, layer, (source, "masking"))]
+            width = 2 * half
+        source = name
+    return found + _dense([width], source, shape.dropout)
+
+
 def _gru(inputs: int, units: int, shape: Shape) -> Any:
     from mortcond.layers import GRU
 
@@ -168,6 +188,16 @@ ARCHS: dict[str, Arch] = {  # paper, sections II-E to II-G
             best_shape={"layers": 1},
             best=_BEST_RECURRENT,
             search=((4,), (8,), (16,)),
+        ),
+        Arch(
+            "bilstm",
+            "bidirectional LSTM",
+            "#56b4e9",
+            "1234",
+            _both_ways,
+            shape={"width": 16, "layers": 2, "dropout": 0.3},
+            best_shape={"layers": 1},
+            best=_BEST_RECURRENT,
         ),
         Arch(
             "hlstm",

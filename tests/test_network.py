@@ -8,7 +8,7 @@ import pytest
 
 from mortcond.archs import ARCHS, Inputs, shaped, untrained
 from mortcond.core.errors import InputError, UsageError
-from mortcond.layers import Concatenate, Dense, Dropout, FullSummary, Masking
+from mortcond.layers import Concatenate, Dense, Dropout, Flatten, FullSummary, Layer, Masking
 from mortcond.layers.lstm import LSTM
 from mortcond.network import INPUT, Network, Node, chain
 
@@ -50,6 +50,28 @@ def joined() -> Network:
         Node("dense.0", Dense(zeros((3 + 6 * FEATURES, 1)), zeros(1), "sigmoid"), ("dropout",)),
     ]
     return with_random_weights(chain("joined", FEATURES, HOURS, nodes))
+
+
+def both_ways_network(kind: str, merge: str, sequences: bool, last: Layer | None = None) -> Network:
+    """A bidirectional layer under a mask; where it puts out a sequence, a recurrent layer or `last` reads that."""
+    from mortcond.layers.bidirectional import both_ways
+
+    def recurrent(width: int, **how) -> Layer:
+        archs = {"lstm": "lstm", "gru": "gru", "hidden_lstm": "hlstm"}
+        made = untrained(archs[kind], shaped(archs[kind], width=3, layers=1), Inputs(width, HOURS))
+        return replace(made.recurrent[0].layer, **how)
+
+    layer = recurrent(FEATURES, sequences=sequences)
+    nodes = [Node("masking", Masking())]
+    nodes += [Node(*entry) for entry in both_ways("both", layer, layer, (INPUT, "masking"), merge)]
+    width = 6 if merge == "concat" else 3
+    if sequences and last is None:
+        nodes, width = [*nodes, Node("after", recurrent(width), ("both", "masking"))], 3
+    elif sequences:
+        nodes, width = [*nodes, Node("after", last, ("both",))], HOURS * width
+    output = Dense(np.zeros((width, 1)), np.zeros(1), "sigmoid")
+    nodes.append(Node("risk", output, (nodes[-1].name,)))
+    return with_random_weights(chain("both", FEATURES, HOURS, nodes))
 
 
 @pytest.mark.parametrize("arch", NAMES)
@@ -106,6 +128,54 @@ def test_both_forms_of_the_gru_equal_keras(reset_after):
         network = network.with_layers(layers)
     expected = to_keras(network).predict_on_batch(stays())[:, 0]
     np.testing.assert_allclose(network.predict(stays()), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "merge", "sequences"),
+    [
+        ("lstm", "concat", True),
+        ("gru", "concat", False),
+        ("hidden_lstm", "concat", True),
+        ("lstm", "sum", False),
+        ("gru", "mul", True),
+        ("lstm", "ave", False),
+    ],
+)
+def test_bidirectional_layers_equal_keras_and_are_its_own_layer_there(kind, merge, sequences):
+    from mortcond.exchange.keras_model import to_keras, weights_of
+
+    network = both_ways_network(kind, merge, sequences)
+    model = to_keras(network)
+    np.testing.assert_allclose(network.predict(stays()), model.predict_on_batch(stays())[:, 0], atol=1e-6)
+    assert "Bidirectional" in [type(layer).__name__ for layer in model.layers]
+    again = weights_of(model, with_random_weights(network, seed=5))
+    np.testing.assert_array_equal(again.predict(stays()), network.predict(stays()))
+
+
+def test_a_sequence_of_both_ways_that_is_read_in_skipped_hours_equals_keras():
+    from mortcond.exchange.keras_model import to_keras
+
+    network = both_ways_network("lstm", "concat", True, Flatten())
+    expected = to_keras(network).predict_on_batch(stays())[:, 0]
+    np.testing.assert_allclose(network.predict(stays()), expected, atol=1e-6)
+
+
+def test_a_sequence_backwards_under_a_mask_equals_keras():
+    from mortcond.exchange.keras_model import to_keras
+
+    nodes = list(both_ways_network("gru", "concat", True).nodes)
+    alone = [node for node in nodes if node.name not in ("both-forward", "both")]
+    after = replace(nodes[4].layer, kernel=nodes[4].layer.kernel[:3])
+    alone[2] = Node("after", after, ("both-backward", "masking"))
+    network = with_random_weights(chain("backwards", FEATURES, HOURS, alone))
+    expected = to_keras(network).predict_on_batch(stays())[:, 0]
+    np.testing.assert_allclose(network.predict(stays()), expected, atol=1e-6)
+
+
+def test_the_public_benchmarks_bidirectional_lstm_has_its_parameters():
+    network = untrained("bilstm", shaped("bilstm"), Inputs(76, 48, (-1,) * 76))
+    assert network.parameters == 7569
+    assert [node.layer.backwards for node in network.recurrent] == [False, True, False]
 
 
 def test_branches_and_joins_equal_keras():
