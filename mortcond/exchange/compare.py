@@ -1,0 +1,82 @@
+"""An imported network against its own framework, or against known risks: it gets its name only where they agree.
+
+Comes in: a network, and what the other framework makes of the same stays. Goes out: the largest difference of a risk,
+or an InputError that names it.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mortcond.core.errors import InputError
+from mortcond.network import Network
+
+TOLERANCE = 1e-5  # of a risk: float32 sums in another order differ by less than a tenth of it
+RANDOM, SEED = 24, 20
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well two evaluations of one network agree."""
+
+    with_what: str  # the framework and its version, or the file of risks
+    stays: int
+    largest_difference: float  # of a risk
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def probing_stays(network: Network) -> np.ndarray:
+    """Return stays (stays, hours, features) float32 that show differences: random, large, empty, with skipped hours.
+
+    Hours are skipped at the beginning, the end, in between and altogether, by every value that a mask takes for none.
+    """
+    generator = np.random.default_rng(SEED)
+    shape = network.hours, network.features
+    plain = generator.normal(size=(RANDOM, *shape))
+    stays = [plain, 10 * plain[:2], np.zeros((1, *shape)), np.ones((1, *shape)), -np.ones((1, *shape))]
+    for missing in {node.layer.config()["value"] for node in network.nodes if node.layer.kind == "masking"} | {0.0}:
+        stays.append(_with_skipped_hours(plain, missing))
+    one_hour = np.where(np.arange(network.hours)[:, None] == network.hours // 2, plain[:2], 0)
+    return np.concatenate([*stays, one_hour]).astype(np.float32)
+
+
+def _with_skipped_hours(plain: np.ndarray, missing: float) -> np.ndarray:
+    hours = np.arange(plain.shape[1])
+    third = max(len(hours) // 3, 1)
+    skipped = [hours < third, hours >= len(hours) - third, (hours >= third) & (hours < 2 * third), hours % 2 == 0]
+    skipped += [hours >= 0, hours > 0, hours < len(hours) - 1]
+    rows = [np.where(hidden[:, None], missing, plain[index]) for index, hidden in enumerate(skipped)]
+    some = plain.copy()
+    some[:, :, ::2] = missing  # some features of an hour: it counts all the same
+    return np.concatenate([np.stack(rows), some[:4]])
+
+
+def agreement(network: Network, other: Callable[[np.ndarray], np.ndarray], with_what: str) -> Agreement:
+    """Return how well the network agrees with what another framework computes, `other`: stays -> risks (stays,).
+
+    Raises InputError where a risk differs by more than TOLERANCE.
+    """
+    stays = probing_stays(network)
+    return agreed(network.predict(stays), np.asarray(other(stays), float), with_what, TOLERANCE)
+
+
+def agreed(own: np.ndarray, other: np.ndarray, with_what: str, tolerance: float) -> Agreement:
+    """Return how well two lists of risks agree.
+
+    Raises InputError where one differs by more than `tolerance`, or is no number.
+    """
+    if own.shape != other.shape:
+        raise InputError(f"{with_what} gives risks of shape {other.shape}, not {own.shape}.", "Check the file.")
+    differences = np.abs(own - other)
+    if not np.isfinite(differences).all() or differences.max(initial=0) > tolerance:
+        worst = int(np.argmax(np.nan_to_num(differences, nan=np.inf)))
+        raise InputError(
+            f"The network computes {own[worst]:.6g} where {with_what} has {other[worst]:.6g} "
+            f"(stay {worst + 1} of {len(own)}); no more than {tolerance:g} is allowed.",
+            "It would predict wrongly, so it was not imported.",
+        )
+    return Agreement(with_what, len(own), float(differences.max(initial=0)))
