@@ -204,7 +204,7 @@ def test_bad_texts_are_named_with_file_row_and_column(read, folder, name, old, n
     assert old in text
     (folder / name).write_text(text.replace(old, new, 1))
     with pytest.raises(InputError, match=message) as error:
-        read(folder)
+        read(folder, strict=True)
     assert error.value.remedy
 
 

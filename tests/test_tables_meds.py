@@ -249,7 +249,7 @@ def test_no_icu(tmp_path):
 def test_a_text_that_is_no_number_is_located(tmp_path):
     meds = Meds(columns=(*Meds().columns, "text_value")).stay().add("LAB//220045//bpm", 0.5, text_value="fast")
     with pytest.raises(InputError, match=r"0.parquet, row 7: 'fast' is no number \(Heart Rate\)"):
-        records_of(meds, tmp_path)
+        records_of(meds, tmp_path, strict=True)
 
 
 def test_a_broken_shard_is_named(tmp_path):

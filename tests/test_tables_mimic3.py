@@ -36,7 +36,13 @@ FIO2, HR, MBP, SBP, DBP = (
 @pytest.fixture
 def cells(tmp_path):
     """Return a function: hospital -> unscaled X by feature name, each (stays, hours)."""
-    return lambda hospital: tensor(read(hospital.write(tmp_path / "in"), tmp_path / "scratch"))
+
+    def call(hospital, variables="paper76", **request):
+        scratch = tmp_path / f"scratch{len(list(tmp_path.iterdir()))}"
+        found = read(hospital.write(tmp_path / "in"), scratch, variables, **request)
+        return tensor(found, variables)
+
+    return call
 
 
 @pytest.fixture
@@ -266,9 +272,25 @@ def test_q13_the_same_words_in_several_channels(cells, item, value, channel):
     assert sum(X[name][0, 0] for name in X if name.startswith("mask->")) == 1
 
 
-def test_q13_case_matters(cells):
-    with pytest.raises(InputError, match="'No Response' is no category"):
-        cells(Hospital().stay().chart(223901, "No Response"))
+def test_q13_a_word_in_other_case_is_the_word_of_its_own_channel(cells):
+    X = cells(Hospital().stay().chart(223901, "No Response").chart(223900, "NO RESPONSE").chart(220739, " none "))
+    channels = {"motor response": "No response", "verbal response": "No Response", "eye opening": "None"}
+    for channel, word in channels.items():
+        assert category(X, f"Glascow coma scale {channel}") == word
+
+
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.title, "{}  ".format])
+def test_words_in_another_case_are_read_by_every_table(cells, change):
+    words = {223901: "Obeys Commands", 223900: "Confused", 220739: "To Speech"}
+    for variables in ("paper76", "extended"):
+        as_published, changed = Hospital().stay(), Hospital().stay()
+        for item, word in words.items():
+            as_published.chart(item, word)
+            changed.chart(item, change(word))
+        expected, found = cells(as_published, variables), cells(changed, variables)
+        assert sum(found[f"mask->Glascow coma scale {part}"][0, 0] for part in ("motor response", "eye opening")) == 2
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
 def test_q14_urine_and_blood_share_a_channel(cells):
@@ -353,9 +375,15 @@ def test_saturation_up_to_1_is_a_fraction(hourly_values):
         (211, "fast"),
     ],
 )
-def test_text_where_numbers_belong(cells, item, value):
-    with pytest.raises(InputError, match=r"CHARTEVENTS.csv, row 3, column VALUE: .*" + value[:2]):
-        cells(Hospital().stay().chart(618, "20").chart(item, value))
+def test_text_where_numbers_belong_is_left_out_counted_and_named(tmp_path, item, value):
+    hospital = Hospital().stay().chart(618, "20").chart(item, value).chart(item, value, hours=1.5)
+    folder = hospital.write(tmp_path / "in")
+    records = read(folder, tmp_path / "scratch")
+    assert sum(f"2 values that are no number left out: {value!r}" in note for note in records.notes) == 1
+    X = tensor(records)
+    assert sum(values.sum() for name, values in X.items() if name.startswith("mask->")) == 1
+    with pytest.raises(InputError, match=rf"CHARTEVENTS.csv, row 3, column VALUE: {value!r} is no number"):
+        read(folder, tmp_path / "strict", strict=True)
 
 
 @pytest.mark.parametrize(("item", "value"), [(211, "fast"), (184, "asleep")])

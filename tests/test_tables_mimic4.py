@@ -173,7 +173,8 @@ def test_care_units_are_known_to_extended(tmp_path):
 
 def test_points_that_there_are_none_of(tmp_path):
     with pytest.raises(InputError, match=r"chartevents.csv, row 2, column VALUE: '7' is no category"):
-        records_of(Hospital4().stay().chart(223901, "7"), tmp_path)
+        folder = Hospital4().stay().chart(223901, "7").write(tmp_path / "in")
+        read(folder, tmp_path / "scratch", form=None, strict=True)
 
 
 @pytest.mark.parametrize("name", ["admissions", "patients", "diagnoses_icd", "labevents"])

@@ -224,7 +224,7 @@ def broken(folder: Path, name: str, old: str, new: str) -> Path:
 
 
 BAD_TEXTS = [
-    ("1001.txt", "00:07,HR,73", "00:07,HR,fast", r"1001\.txt, row 8, column Value: 'fast' is no number \(HR\)"),
+    ("1001.txt", "00:07,HR,73", "00:07,HR,fast", r"1001\.txt, row 8, column Value: 'fast' is no number \(Heart Rate\)"),
     ("1001.txt", "00:07,HR,73", "00:07,HR", r"1001\.txt, row 8: '00:07,HR' is no time, parameter and value"),
     ("1001.txt", "00:07,HR,73", "00:67,HR,73", r"1001\.txt, row 8, column Time: '00:67' is no time"),
     ("1001.txt", "00:07,HR,73", ",HR,73", r"1001\.txt, row 8, column Time: '.*' is no time"),
@@ -256,7 +256,7 @@ BAD_TEXTS = [
 @pytest.mark.parametrize(("name", "old", "new", "message"), BAD_TEXTS)
 def test_bad_texts_are_named_with_file_and_row(read, folder, name, old, new, message):
     with pytest.raises(InputError, match=message) as error:
-        read(broken(folder, name, old, new))
+        read(broken(folder, name, old, new), strict=True)
     assert error.value.remedy
 
 
@@ -315,7 +315,7 @@ def test_missing_and_empty_inputs(read, tmp_path, folder):
 
 
 def test_nothing_is_left_half_written(tmp_path, folder):
-    broken(folder, "1001.txt", "00:07,HR,73", "00:07,HR,fast")
+    broken(folder, "1001.txt", "00:07,HR,73", "soon,HR,73")
     with pytest.raises(InputError):
         preprocess(Session("preprocess", workspace=tmp_path / "w", console=Console(quiet=True)), folder)
     assert list((tmp_path / "w").iterdir()) == []

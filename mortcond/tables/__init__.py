@@ -71,6 +71,7 @@ class Request:
     scratch: Path  # an existing directory for temporary files; the events are written here
     outcomes: Path | None = None  # a file with the outcomes, where the source keeps them apart
     labels: bool = True  # False: outcomes are unknown; died is 0 and no step of the cohort asks for them
+    strict: bool = False  # True: a text in the place of a number or category is an error, and not left out
     window_hours: int = 48
     memory_limit: str = "1GB"
     threads: int = 2

@@ -5,18 +5,19 @@ out: a Parquet file of events. All sources that chart as MIMIC does come by here
 several values at one time are settled, and it is found out which stay a time belongs to.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from mortcond.core.errors import InputError
 from mortcond.tables import Request, gcs, scan
+from mortcond.tables.left_out import LeftOut
 from mortcond.tables.scan import literal, parquet_sql
-from mortcond.variables import Variable, Variables
-from mortcond.variables.cleaning import by_text, clean
+from mortcond.variables import Variables
+from mortcond.variables.cleaning import Reading, by_text, examine, spelling
 
 # The benchmark runs under pandas 1.5, whose texts for a missing value these are; "None" is not among them.
 MISSING = frozenset(
@@ -99,14 +100,13 @@ def settle(
 ) -> Settled:
     """Clean and settle the relation `hits` (subject_id, stay_id, seconds since 1970, ref, value, unit) of `kept`.
 
-    Raises InputError where an event that counts is a text that its variable takes for an error.
+    Raises InputError where a text is no value and the request is strict.
     """
     notes = _clean(connection, items, variables, request, locate, rules)
     _opens(connection, variables, request, rules)
     connection.execute(f"CREATE TABLE settled AS {_lone_sql(request)}")
     connection.execute(f"INSERT INTO settled {_shared_sql(request)}")
     notes += _known_at_admission(connection, variables) if rules.early else ()
-    _refuse_unknown_words(connection, items, variables, locate)
     events = _write_events(connection, variables, request)
     return Settled(events, _stay_ids(connection, "hits"), _stay_ids(connection, parquet_sql(events)), notes)
 
@@ -125,20 +125,21 @@ def _clean(
     The rank of a number is the number itself; where text order decides, the place in that order, which `words` leads
     back to the number. `part` keeps apart what is to be summed.
     """
-    distinct = "SELECT DISTINCT ref, value, unit FROM hits"
+    distinct = "SELECT ref, value, unit, count(*) AS rows FROM hits GROUP BY ref, value, unit"
     connection.execute(f"CREATE TABLE texts AS SELECT row_number() OVER () AS id, d.* FROM ({distinct}) d")
-    numbers, worded, ignored = [], [], {}
-    for id, ref, text, unit in _rows(connection, "SELECT id, ref, value, unit FROM texts"):
+    numbers, worded, left_out = [], [], LeftOut(request.strict)
+    for id, ref, text, unit, count in _rows(connection, "SELECT id, ref, value, unit, rows FROM texts"):
         item = items[ref]
         variable = variables[item.variable]
         word = gcs.word(item.item, text) if rules.points and variable.categories else text
-        value = None if text in MISSING else _value(variable, word, f"{unit} {item.unit}", item, locate)
-        if value is None:
-            ignored.setdefault(variable.name, set()).add(text)
+        reading = Reading(None, "text") if text in MISSING else examine(variable, word, f"{unit} {item.unit}")
+        if reading.value is None:
+            left_out.add(variable, text, reading, count, partial(locate, {item.item}, text))
         elif by_text(variable):
-            worded.append((id, item.variable, word, value))
+            word = spelling(variable, word) if variable.categories else word
+            worded.append((id, item.variable, word, reading.value))
         else:
-            numbers.append((id, item.variable, ref if variable.aggregate == "sum" else -1, value))
+            numbers.append((id, item.variable, ref if variable.aggregate == "sum" else -1, reading.value))
     order = {text: float(place) for place, text in enumerate(sorted({text for _, _, text, _ in worded}))}
     numbers += [(id, variable, -1, order[text]) for id, variable, text, _ in worded]
     words = {(variable, text): (order[text], value) for _, variable, text, value in worded}
@@ -147,8 +148,7 @@ def _clean(
     _store(connection, request, "words", ["variable", "text", "rank", "value"], rows)
     meaning = "SELECT t.ref, t.value, t.unit, r.variable, r.part, r.rank FROM texts t JOIN ranks r ON r.id = t.id"
     connection.execute(f"CREATE TABLE meaning AS {meaning}")
-    notes = tuple(_note(name, texts) for name, texts in sorted(ignored.items()))
-    return notes + (_ambiguous(connection, items, variables) if rules.points else ())
+    return left_out.notes() + (_ambiguous(connection, items, variables) if rules.points else ())
 
 
 def _rows(connection, sql: str) -> Iterator[tuple]:
@@ -161,39 +161,6 @@ def _store(connection, request: Request, name: str, columns: list[str], rows: li
     kinds = {"rank": "float64", "value": "float64", "text": "str"}
     frame = pd.DataFrame(rows, columns=columns).astype({column: kinds.get(column, "int64") for column in columns})
     scan.store(connection, request.scratch, name, frame)
-
-
-def _value(variable: Variable, text: str, unit: str, item: Item, locate: Locate) -> float | None:
-    """Clean a text; one that the text order ranks and that means nothing is NaN, an error only if it is ever used."""
-    try:
-        return clean(variable, text, unit)
-    except ValueError as error:
-        if by_text(variable):
-            return math.nan
-        raise _fault(locate, {item.item}, variable, text, error) from None
-
-
-def _refuse_unknown_words(connection, items: list[Item], variables: Variables, locate: Locate) -> None:
-    """Raise InputError where a settled event is a text that is no number, or no category, of its variable."""
-    sql = """
-        SELECT s.variable, min(w.text) FROM settled s JOIN words w ON w.variable = s.variable AND w.rank = s.rank
-        WHERE w.value IS NULL GROUP BY s.variable ORDER BY s.variable
-    """
-    for index, text in connection.execute(sql).fetchall():
-        ids = {item.item for item in items if item.variable == index}
-        kind = "category" if variables[index].categories else "number"
-        raise _fault(locate, ids, variables[index], text, f"{text!r} is no {kind}")
-
-
-def _fault(locate: Locate, ids: set[str], variable: Variable, text: str, fault) -> InputError:
-    where = locate(ids, text)
-    problem = f"{where}: {fault} ({variable.name})."
-    return InputError(problem, "Mend the row, or take the item out of the table of variables.")
-
-
-def _note(name: str, texts: set[str]) -> str:
-    examples = ", ".join(repr(text) for text in sorted(texts)[:3]) + ", ..." * (len(texts) > 3)
-    return f"{name}: left out as no measurement, or outside the plausible range: {examples}"
 
 
 def _ambiguous(connection, items: list[Item], variables: Variables) -> tuple[str, ...]:

@@ -8,15 +8,16 @@ depend on the order of rows: the name that the table of variables lists first wi
 import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from mortcond.core.errors import InputError
 from mortcond.tables import STAY_COLUMNS, Attrition, Request, scan
 from mortcond.tables.gcs import with_total
+from mortcond.tables.left_out import LeftOut
 from mortcond.variables import Variable, Variables
-from mortcond.variables.cleaning import clean, number
+from mortcond.variables.cleaning import Reading, category, examine
 
 TOLERANCE_HOURS = 1e-6  # at both ends of the window, as in the grid
 LISTED = 20  # names in a message
@@ -56,19 +57,18 @@ def names_of(variables: Variables, source: str, own: bool = False) -> Names:
     }
 
 
-def own_units(variable: Variable, text: str) -> float | None:
-    """Return a value that is already in the variable's unit (a category: its index), None where it is implausible.
+def own_units(variable: Variable, text: str) -> Reading:
+    """Return what a text means that is already in the variable's unit (a category: by its name or a spelling).
 
     The benchmark's rules repair the units of MIMIC-III and are left out here; those of `extended` apply.
-
-    Raises ValueError where the text is no number, or no category of the variable.
     """
     if variable.categories:
-        return float(_category(variable, text))
-    rule = "" if variable.rule.startswith("benchmark_") or variable.rule == "presence" else variable.rule
-    if clean(replace(variable, rule=rule, low=None, high=None), text) is None:
-        raise ValueError(f"{text!r} is no number")
-    return clean(replace(variable, rule=rule), text)
+        loose = replace(variable, rule=variable.rule or "gcs_total")  # in any case
+        named = category(replace(loose, spellings=tuple((name,) for name in variable.categories)), text)
+        index = category(loose, text) if named is None else named
+        return Reading(None, "text") if index is None else Reading(float(index))
+    benchmark = variable.rule.startswith("benchmark_") or variable.rule == "presence"
+    return examine(replace(variable, rule="") if benchmark else variable, text)
 
 
 def write_events(
@@ -76,7 +76,7 @@ def write_events(
     variables: Variables,
     names: Names,
     request: Request,
-    read_value: Callable[[Variable, str], float | None],
+    read_value: Callable[[Variable, str], Reading],
     locate: Callable[[str, str], str],
 ) -> tuple[Path, tuple[str, ...]]:
     """Clean and settle `raw` into a Parquet file; return it and notes on values that were left out.
@@ -84,16 +84,16 @@ def write_events(
     Parameters
     ----------
     read_value
-        Gives the value of a text, None where it is no measurement; raises ValueError where it is a fault.
+        Gives what a text means.
     locate
         Gives "file, row n, column c" of the first row with this name and text.
 
     Raises
     ------
     InputError
-        A text is a fault; file, row and column are named.
+        A text is no value, and the request is strict; file, row and column are named.
     """
-    _meanings(connection, variables, names, request, read_value, locate)
+    left_out = _meanings(connection, variables, names, request, read_value, locate)
     connection.execute(f"CREATE VIEW valued AS {_settled_sql(variables)}")
     path = request.scratch / "events.parquet"
     events = f"""
@@ -103,7 +103,7 @@ def write_events(
     scan.run(
         connection, f"COPY ({events}) TO {scan.literal(path)} (FORMAT parquet)", request.console, "Settling events"
     )
-    return path, _left_out(connection, variables)
+    return path, left_out.notes()
 
 
 def ignored(connection, names: Names) -> tuple[str, ...]:
@@ -121,70 +121,39 @@ def measured_stays(connection, events: Path, window_hours: int) -> set[int]:
     return {row[0] for row in connection.execute(sql).fetchall()}
 
 
-def _category(variable: Variable, text: str) -> int:
-    index = variable.category_index(text)
-    value = number(text)
-    if index is None and value is not None:  # 15.0 is the category 15
-        index = next((i for i, name in enumerate(variable.categories) if number(name) == value), None)
-    if index is None:
-        raise ValueError(f"{text!r} is no category of {variable.name} ({', '.join(variable.categories)})")
-    return index
-
-
-def _meanings(connection, variables: Variables, names: Names, request: Request, read_value, locate) -> None:
+def _meanings(connection, variables: Variables, names: Names, request: Request, read_value, locate) -> LeftOut:
     """Make the table `meanings`: for each distinct (name, text) its variable, the name's place, and its value."""
-    path = request.scratch / "meanings.csv"
+    path, left_out = request.scratch / "meanings.csv", LeftOut(request.strict)
     listed = ", ".join(scan.literal(name) for name in names) or "NULL"
-    sql = f"SELECT DISTINCT name, text FROM raw WHERE text <> '' AND name IN ({listed})"
+    sql = f"SELECT name, text, count(*) FROM raw WHERE text <> '' AND name IN ({listed}) GROUP BY name, text"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("name", "text", "variable", "place", "value"))
         cursor = connection.execute(sql)
         while rows := cursor.fetchmany(100_000):
-            for name, text in rows:
+            for name, text, count in rows:
                 index, place = names[name]
-                value = _value(read_value, variables[index], name, text, locate)
-                writer.writerow((name, text, index, place, None if value is None else repr(value)))
+                reading = read_value(variables[index], text)
+                if reading.value is None:
+                    left_out.add(variables[index], text, reading, count, partial(locate, name, text))
+                else:
+                    writer.writerow((name, text, index, place, repr(reading.value)))
     kinds = {"name": "VARCHAR", "text": "VARCHAR", "variable": "BIGINT", "place": "BIGINT", "value": "DOUBLE"}
     connection.execute(f"CREATE TABLE meanings AS SELECT * FROM {scan.csv_sql(path, kinds)}")
-
-
-def _value(read_value, variable: Variable, name: str, text: str, locate) -> float | None:
-    try:
-        return read_value(variable, text)
-    except ValueError as error:
-        where = locate(name, text)
-        raise InputError(f"{where}: {error} ({name}).", "Mend the row, or leave it out.") from None
+    return left_out
 
 
 def _settled_sql(variables: Variables) -> str:
     """Return the events, one a stay, time and variable."""
     by = "r.stay_id, r.hours, m.variable"
-    joined = "FROM raw r JOIN meanings m ON m.name = r.name AND m.text = r.text WHERE m.value IS NOT NULL"
+    joined = "FROM raw r JOIN meanings m ON m.name = r.name AND m.text = r.text"
     sums = [str(index) for index, variable in enumerate(variables) if variable.aggregate == "sum"] or ["-1"]
     return f"""
-        SELECT {by}, sum(m.value) AS value {joined} AND m.variable IN ({", ".join(sums)}) GROUP BY {by}
+        SELECT {by}, sum(m.value) AS value {joined} WHERE m.variable IN ({", ".join(sums)}) GROUP BY {by}
         UNION ALL
         SELECT stay_id, hours, variable, value FROM (
             SELECT {by}, max(m.value) AS value,
                    row_number() OVER (PARTITION BY {by} ORDER BY m.place) AS rank
-            {joined} AND m.variable NOT IN ({", ".join(sums)}) GROUP BY {by}, m.place
+            {joined} WHERE m.variable NOT IN ({", ".join(sums)}) GROUP BY {by}, m.place
         ) ranked WHERE rank = 1
     """
-
-
-def _left_out(connection, variables: Variables) -> tuple[str, ...]:
-    """Say how many values of each variable were left out, and give examples."""
-    sql = """
-        SELECT m.variable, m.text, count(*) FROM raw r JOIN meanings m ON m.name = r.name AND m.text = r.text
-        WHERE m.value IS NULL GROUP BY m.variable, m.text ORDER BY m.variable, count(*) DESC, m.text
-    """
-    found: dict[int, list[tuple[str, int]]] = {}
-    for index, text, count in connection.execute(sql).fetchall():
-        found.setdefault(index, []).append((text, count))
-    return tuple(_note(variables[index].name, texts) for index, texts in found.items())
-
-
-def _note(name: str, texts: list[tuple[str, int]]) -> str:
-    examples = ", ".join(text for text, _ in texts[:3]) + ", ..." * (len(texts) > 3)
-    return f"{name}: {sum(count for _, count in texts):,} implausible or missing values left out ({examples})"

@@ -23,7 +23,7 @@ from mortcond.core.errors import InputError
 from mortcond.tables import Records, Request, long, scan
 from mortcond.tables.members import is_archive, members
 from mortcond.variables import Variable, Variables
-from mortcond.variables.cleaning import number
+from mortcond.variables.cleaning import Reading, number
 
 HEADER = "Time,Parameter,Value"
 DESCRIPTORS = ("RecordID", "Age", "Gender", "Height", "ICUType", "Weight")
@@ -83,12 +83,14 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
     return Records("physionet2012", kept, events, attrition, dropped, notes + left_out, tuple(dict.fromkeys(files)))
 
 
-def _value(variable: Variable, text: str) -> float | None:
-    """Return a value in the variable's unit; -1 is missing, 0 or less where the variable's `low` does not allow it."""
+def _value(variable: Variable, text: str) -> Reading:
+    """Return what a text means; -1 is missing, 0 or less implausible where the variable's `low` does not allow it."""
     value = number(text)
     can_be_zero = variable.low is not None and variable.low <= 0
-    if value is not None and (value == -1 or (value <= 0 and not can_be_zero)):
-        return None
+    if value == -1:
+        return Reading(None, "gap")
+    if value is not None and value <= 0 and not can_be_zero:
+        return Reading(None, "range")
     return long.own_units(variable, text)
 
 

@@ -4,9 +4,9 @@ The rules are those of `variables.RULES`. Values are few where records are many:
 The benchmark's rules follow Harutyunyan et al. 2019 as its code runs, with its oddities.
 """
 
-import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mortcond.variables.table import Variable
 
@@ -19,6 +19,35 @@ KILOGRAMS_PER_POUND = 0.453592
 OUNCES_PER_POUND = 16
 CENTIMETRES_PER_INCH = 2.54
 TALLEST_METRES = 3
+LARGEST = 1e15  # no measurement in any unit comes near (cells a litre reach 1e13), and float32 still computes with it
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a text turned out to be: a value, or why there is none."""
+
+    value: float | None  # in the variable's unit; of a category its index
+    lost: str = ""  # text: neither number nor category; range: implausible; size: larger than LARGEST
+
+
+def examine(variable: Variable, text: str, unit: str = "") -> Reading:
+    """Return what a text means as a value of a variable; parameters as of `clean`."""
+    if variable.rule == "presence":
+        return Reading(1.0)
+    if variable.categories:
+        index = category(variable, text)
+        return Reading(None, "text") if index is None else Reading(float(index))
+    try:
+        value = _NUMBERS[variable.rule](text, unit.lower())
+    except ValueError:
+        value = None
+    if value is None:
+        return Reading(None, "text")
+    if not abs(value) <= LARGEST:
+        return Reading(None, "size")
+    below = variable.low is not None and value < variable.low
+    above = variable.high is not None and value > variable.high
+    return Reading(None, "range") if below or above else Reading(value)
 
 
 def clean(variable: Variable, text: str, unit: str = "") -> float | None:
@@ -32,22 +61,36 @@ def clean(variable: Variable, text: str, unit: str = "") -> float | None:
         The value as the source wrote it, untrimmed.
     unit
         The unit as the source wrote it, in any case; with it, where known, the unit that goes with the item.
-
-    Raises
-    ------
-    ValueError
-        The variable's rule takes such a text for an error.
     """
-    if variable.rule == "presence":
-        return 1.0
-    if variable.categories:
-        return _category(variable, text)
-    value = _NUMBERS[variable.rule](text, unit.lower())
-    if value is None or not math.isfinite(value):
-        return None
-    below = variable.low is not None and value < variable.low
-    above = variable.high is not None and value > variable.high
-    return None if below or above else value
+    return examine(variable, text, unit).value
+
+
+def category(variable: Variable, text: str) -> int | None:
+    """Return the index of the category that a text means by the spellings of the table of variables, None if none."""
+    meant = spelling(variable, text)
+    return next((i for i, texts in enumerate(variable.spellings) if meant in texts), None)
+
+
+def spelling(variable: Variable, text: str) -> str | None:
+    """Return the spelling that a text of a category means, None where there is none, or where two may be meant.
+
+    The spellings count as they are; where none is the text, also with other blanks, and 15.0 for 15. The words of the
+    Glasgow coma scale count in any case; those of others (whose words the benchmark takes as they are) in capitals.
+    """
+    known = {word: index for index, words in enumerate(variable.spellings) for word in words}
+    if text in known:
+        return text
+    any_case = variable.rule != "" or text.isupper()
+    value, folded = number(text), _folded(text, any_case)
+    meant = [
+        word for word in known if _folded(word, any_case) == folded or (value is not None and number(word) == value)
+    ]
+    return meant[0] if len({known[word] for word in meant}) == 1 else None
+
+
+def _folded(text: str, any_case: bool) -> str:
+    words = " ".join(text.split())
+    return words.casefold() if any_case else words
 
 
 def number(text: str, unit: str = "") -> float | None:
@@ -66,15 +109,6 @@ def points(category: str) -> int:
     if not digits:
         raise ValueError(f"{category!r} does not begin with its points")
     return int(digits[1])
-
-
-def _category(variable: Variable, text: str) -> float | None:
-    for index, texts in enumerate(variable.spellings):
-        if text in texts:
-            return float(index)
-    if variable.rule == "benchmark_text":
-        raise ValueError(f"{text!r} is no category of {variable.name}")
-    return None
 
 
 def _strict(text: str, unit: str = "") -> float:
