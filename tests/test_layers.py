@@ -24,6 +24,7 @@ ORDER = [
     "exchange",
     "archs",
     "models",
+    "training",
     "deploy",
     "condense",
     "measure",

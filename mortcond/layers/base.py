@@ -53,6 +53,7 @@ class Layer:
     keras_names: ClassVar[tuple[str, ...]] = ()  # the Keras classes that `from_keras` reads
     hours_out: ClassVar[bool | None] = None  # whether what it puts out has hours; None: as what comes in
     state_names: ClassVar[tuple[str, ...]] = ()  # what it carries from hour to hour; the first is what it puts out
+    drop_rate: ClassVar[float] = 0.0  # share of its columns that training drops, the same in all hours of a stay
 
     # Weights.
 
@@ -175,8 +176,11 @@ class Recurrent(Layer):
         """Return what x gives to the sums of every hour: what need not wait for the state, (stays, hours, width)."""
         return x
 
-    def step(self, ops: Any, weights: dict[str, Any], z: Any, *states: Any) -> tuple[Any, ...]:
-        """Return the states after an hour, each (stays, units), from z, an hour of `project`, and those before."""
+    def step(self, ops: Any, weights: dict[str, Any], z: Any, *states: Any, kept: Any = None) -> tuple[Any, ...]:
+        """Return the states after an hour, each (stays, units), from z, an hour of `project`, and those before.
+
+        kept: recurrent dropout, factors on the first state as the gates see it, (stays, units); None: none.
+        """
         raise NotImplementedError
 
     def forward(self, ops: Any, weights: dict[str, Any], x: Any, counts: Any = None) -> Any:
@@ -222,6 +226,11 @@ class Recurrent(Layer):
         fields.must("time_major", False, remedy="Build it with time_major=False and the same weights.")
         fields.take("zero_output_for_mask")  # what reads a skipped hour is the graph's matter
         return {"sequences": bool(fields.take("return_sequences")), "backwards": bool(fields.take("go_backwards"))}
+
+
+def seen(h: Any, kept: Any) -> Any:
+    """Return the hidden state as the gates see it; kept: factors of recurrent dropout, or None."""
+    return h if kept is None else h * kept
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,10 @@ class Dropout(Layer):
     identity = True
     keras_names = ("Dropout",)
 
+    @property
+    def drop_rate(self) -> float:
+        return self.rate
+
     def forward(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
         return x
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from mortcond.layers.activations import activation, keras_activation
-from mortcond.layers.base import Channels, Layer, Recurrent, Slot
+from mortcond.layers.base import Channels, Layer, Recurrent, Slot, seen
 from mortcond.layers.keras_fields import KERAS_3, Fields
 from mortcond.layers.lstm import SIGMOID_SINCE
 from mortcond.layers.normalisation import into_kernel
@@ -55,7 +55,8 @@ class GRU(Recurrent):
     def project(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
         return ops.linear(x, weights["kernel"], weights["bias"])  # (stays, hours, 3 * units)
 
-    def step(self, ops: Any, weights: dict[str, Any], z: Any, h: Any) -> tuple[Any]:
+    def step(self, ops: Any, weights: dict[str, Any], z: Any, h: Any, kept: Any = None) -> tuple[Any]:
+        before, h = h, seen(h, kept)
         x_update, x_reset, x_candidate = ops.split(z, [self.units] * 3)
         kernel = weights["recurrent_kernel"]
         if self.reset_after:
@@ -70,7 +71,7 @@ class GRU(Recurrent):
             h_candidate = ops.linear(reset * h, last)
         update = activation(ops, self.gate_activation, x_update + h_update)
         candidate = activation(ops, self.activation, x_candidate + h_candidate)
-        return (candidate + update * (h - candidate),)
+        return (candidate + update * (before - candidate),)
 
     def channels(self) -> tuple[Channels, ...]:
         arrays = [("kernel", 1), ("recurrent_kernel", 1), ("bias", 0)]

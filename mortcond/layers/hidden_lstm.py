@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mortcond.layers.base import Channels, Gate, Recurrent, Slot
+from mortcond.layers.base import Channels, Gate, Recurrent, Slot, seen
 from mortcond.layers.lstm import GATES, gated
 
 
@@ -66,9 +66,10 @@ class HiddenLSTM(Recurrent):
         firsts = [weights[f"{name}.hidden.0"][: self.inputs] for name in GATES]
         return ops.concatenate([ops.linear(x, first) for first in firsts])  # (stays, hours, hidden units of all gates)
 
-    def step(self, ops: Any, weights: dict[str, Any], z: Any, h: Any, c: Any) -> tuple[Any, Any]:
+    def step(self, ops: Any, weights: dict[str, Any], z: Any, h: Any, c: Any, kept: Any = None) -> tuple[Any, Any]:
         widths = [gate.hidden[0].shape[1] for gate in self.hidden_gates]
-        sums = [self._gate(ops, weights, name, own, h) for name, own in zip(GATES, ops.split(z, widths), strict=True)]
+        parts = zip(GATES, ops.split(z, widths), strict=True)
+        sums = [self._gate(ops, weights, name, own, seen(h, kept)) for name, own in parts]
         return gated(ops, *sums, c)
 
     def _gate(self, ops: Any, weights: dict[str, Any], name: str, z: Any, h: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 
 from mortcond.layers.activations import activation, keras_activation
-from mortcond.layers.base import Channels, Gate, Layer, Recurrent, Slot
+from mortcond.layers.base import Channels, Gate, Layer, Recurrent, Slot, seen
 from mortcond.layers.keras_fields import Fields
 from mortcond.layers.normalisation import into_kernel
 
@@ -40,8 +40,8 @@ class LSTM(Recurrent):
     def project(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
         return ops.linear(x, weights["kernel"])  # (stays, hours, 4 * units)
 
-    def step(self, ops: Any, weights: dict[str, Any], z: Any, h: Any, c: Any) -> tuple[Any, Any]:
-        z = z + ops.linear(h, weights["recurrent_kernel"]) + weights["bias"]
+    def step(self, ops: Any, weights: dict[str, Any], z: Any, h: Any, c: Any, kept: Any = None) -> tuple[Any, Any]:
+        z = z + ops.linear(seen(h, kept), weights["recurrent_kernel"]) + weights["bias"]
         return gated(ops, *ops.split(z, [self.units] * 4), c, self.activation, self.gate_activation)
 
     def gates(self, weights: dict[str, Any]) -> list[Gate] | None:

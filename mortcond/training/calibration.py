@@ -1,0 +1,40 @@
+"""Calibration: temperature and bias, fitted on the validation split and folded into the last layer.
+
+Comes in: a trained Network, validation stays. Goes out: the same Network with a rescaled last layer (Platt 1999, with
+the logit as score), so that the artifact needs nothing else. The order of the risks stays.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mortcond.core.errors import InputError
+from mortcond.network import Network
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """risk = sigmoid(logit / temperature + bias)."""
+
+    temperature: float
+    bias: float
+
+
+def calibrate(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Network, Calibration]:
+    """Return the calibrated network, and what was fitted.
+
+    Raises InputError where the validation split lacks deaths or survivors, or where risks do not rise with mortality.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if len(np.unique(y)) < 2:
+        raise InputError("The validation split has only one outcome.", "Calibration needs both; leave out --calibrate.")
+    risk = np.clip(network.predict(X), 1e-12, 1 - 1e-12)
+    logit = np.log(risk / (1 - risk))
+    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(logit[:, None], y)
+    slope, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    if slope <= 0:
+        raise InputError("On the validation split risks do not rise with mortality.", "Leave out --calibrate.")
+    last = network.output.layer
+    scaled = replace(last, kernel=(last.kernel * slope).astype("f4"), bias=(last.bias * slope + bias).astype("f4"))
+    return network.with_layers({network.output.name: scaled}), Calibration(1 / slope, bias)
