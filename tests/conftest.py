@@ -1,12 +1,16 @@
 """Fixtures that every room's tests may use."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+os.environ.setdefault("MORTCOND_CACHE", tempfile.mkdtemp(prefix="mortcond-tests-"))  # nothing in the user's own
 
 
 # In CI the same examples every time: a new one that fails is found by whoever runs the tests at the desk.

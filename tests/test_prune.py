@@ -13,7 +13,7 @@ from mortcond.condense.cut import cut
 from mortcond.condense.score import score
 from mortcond.condense.select import Amount, select
 from mortcond.core.errors import InputError, UsageError
-from mortcond.core.manifest import read_manifest
+from mortcond.core.manifest import read_manifest, write_manifest
 from mortcond.models.calibration import Calibration
 from mortcond.models.network import Network
 from mortcond.models.settings import ENSEMBLE, TrainSettings
@@ -200,6 +200,7 @@ def test_other_data_than_the_parents_are_refused(tmp_path, training):
 def test_without_early_weights_final_is_the_way(tmp_path, training):
     parent = write_parent(tmp_path, "lstm")
     (parent / "checkpoints" / "epoch-001.npz").unlink()
+    write_manifest(parent, read_manifest(parent))
     with pytest.raises(InputError, match=r"no weights of epoch 1 \(but of 2, 3, 4\)"):
         prune(session(tmp_path))
 

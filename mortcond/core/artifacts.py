@@ -16,6 +16,7 @@ from mortcond.core.exchange import exchange
 from mortcond.core.leftovers import tidy
 
 MANIFEST = "manifest.json"
+LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers leave in folders that they show
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
@@ -122,7 +123,9 @@ def sha256(path: Path) -> str:
 
 def directory_hashes(directory: Path) -> dict[str, str]:
     """Return the SHA-256 of every file below `directory` but its manifest, by relative POSIX name, sorted."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file() and path.name != MANIFEST)
+    own = directory / MANIFEST
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file() and path.name not in LITTER)
+    files = [path for path in files if path != own]
     return {path.relative_to(directory).as_posix(): sha256(path) for path in files}
 
 

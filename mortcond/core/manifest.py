@@ -6,17 +6,21 @@ Comes in: what a command knows when it ends. Goes out: a JSON object that is sto
 
 import json
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from mortcond import __version__
-from mortcond.core.artifacts import MANIFEST, sha256
+from mortcond.core import forms
+from mortcond.core.artifacts import MANIFEST, directory_hashes, sha256
 from mortcond.core.errors import InputError
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "duckdb", "ai-edge-litert")
-OF_THE_CALL = ("config", "json", "overwrite", "quiet", "verbose")  # options that change nothing in an artifact
+FILES = "files"  # in manifest.json, beside the fields of Manifest: the SHA-256 of each file of the directory
+TRUSTED = "trusted_change"  # in `extra`: the artifact was changed after it was written, and used all the same
+_STEP = {"kind": str, "name": str, "command": str}  # what each step of a lineage says
+OF_THE_CALL = ("config", "json", "overwrite", "quiet", "verbose", "trust_changed")  # they change no artifact
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,11 @@ class Manifest:
     command: str  # the command that made it, such as prune
     options: dict[str, dict[str, Any]]  # every resolved option: {"value": ..., "source": "commandline"|...}
     seed: int
-    inputs: dict[str, dict[str, str]]  # {"dataset": {"path": ..., "sha256": ...}, "model": ...}
+    inputs: dict[str, dict[str, Any]]  # {"dataset": {"path": ..., "sha256": ...}, "model": ...}
     arch: str | None = None  # lstm, hlstm, dnn, linear; None for a data set
     parameters: int | None = None
     quantization: str | None = None  # float32, float16, dynamic, int8, integer
-    parent: dict[str, str] | None = None  # {"name", "kind", "path", "sha256"} of the model this one came from
+    parent: dict[str, Any] | None = None  # {"name", "kind", "path", "sha256"} of the model this one came from
     lineage: list[dict[str, Any]] = field(default_factory=list)  # ancestors, oldest (the raw tables' data set) first
     wall_seconds: float | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -42,50 +46,103 @@ class Manifest:
     sha256: str | None = None  # of the artifact without this manifest, where the two are apart
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1, sort_keys=True, default=str, allow_nan=False)
+        return _as_text(asdict(self))
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Manifest":
         """Read a manifest written by this or an older version; unknown keys are left out.
 
-        Raises InputError where a required field is missing.
+        Raises InputError where a required field is missing, or a part has not the form it should have.
         """
-        known = {name: record[name] for name in cls.__dataclass_fields__ if name in record}
         try:
-            return cls(**known)
-        except TypeError as error:
-            raise InputError(f"The manifest is incomplete ({error}).", "Make the artifact again.") from None
+            forms.fit(record, dict[str, Any])
+            forms.fit_fields(record, cls)
+            for role, entry in record["inputs"].items():
+                forms.fit_keys(entry, {"path": str, "sha256": str | None}, f"inputs.{role}")
+            for name, entry in record["options"].items():
+                forms.fit_keys(entry, {"value": Any}, f"options.{name}")
+            for index, step in enumerate(record.get("lineage", ())):
+                forms.fit_keys(step, _STEP, f"lineage[{index}]", {"parameters": int | None, "sha256": str | None})
+        except forms.Misfit as fault:
+            raise InputError(f"The manifest is incomplete or broken: {fault}.", "Make the artifact again.") from None
+        return cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
 
     def as_ancestor(self, digest: str | None = None) -> dict[str, Any]:
         """Return the short record that a child's `lineage` keeps of this artifact, without what made no difference."""
         options = {name: entry["value"] for name, entry in self.options.items() if name not in OF_THE_CALL}
         record = {"kind": self.kind, "name": self.name, "command": self.command, "seed": self.seed}
+        record |= {"changed": True} if TRUSTED in self.extra else {}
         return record | {"options": options, "sha256": digest or self.sha256, "parameters": self.parameters}
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into a (still temporary) model directory, with the hash of all its other files."""
-    record = Manifest(**(asdict(manifest) | {"sha256": sha256(directory)}))
-    (directory / MANIFEST).write_text(record.to_json() + "\n", encoding="utf-8")
+    record = replace(manifest, sha256=sha256(directory))
+    written = json.loads(record.to_json()) | {FILES: directory_hashes(directory)}
+    (directory / MANIFEST).write_text(_as_text(written) + "\n", encoding="utf-8")
 
 
 def read_manifest(directory: Path) -> Manifest:
-    """Read the manifest of a model directory.
+    """Read the manifest of a model directory, whatever has become of the directory's other files; see `opened`.
 
-    Raises InputError where there is none, or where it is no JSON object.
+    Raises InputError where there is none, or where it has not the form of one.
     """
+    try:
+        return Manifest.from_dict(_read(directory))
+    except InputError as error:
+        if str(directory) in error.problem:
+            raise
+        raise InputError(f"{directory / MANIFEST}: {error.problem}", error.remedy) from None
+
+
+def opened(directory: Path, trust_changed: bool = False) -> Manifest:
+    """Return the manifest of a model directory that is as it was written.
+
+    Parameters
+    ----------
+    trust_changed
+        Take a directory that was changed too: its manifest then has the hash that was found, and `extra` says so.
+
+    Raises
+    ------
+    InputError
+        There is no manifest, or a file was changed, is missing or was added; it is named.
+    """
+    manifest, found = read_manifest(directory), sha256(directory)
+    if manifest.sha256 == found:
+        return manifest
+    changes = changed_files(directory)
+    if not trust_changed:
+        first = changes[0] if changes else directory
+        more = f" (and {len(changes) - 1} more files)" if len(changes) > 1 else ""
+        was = "changed" if first.exists() else "removed"
+        raise InputError(
+            f"{first} was {was} after {directory} was written{more}: its SHA-256 is not the recorded one.",
+            "Make the model again; or, where you mean the change, pass --trust-changed, which the result will record.",
+        )
+    change = {"recorded": manifest.sha256, "found": found, "files": [path.name for path in changes]}
+    return replace(manifest, sha256=found, extra=manifest.extra | {TRUSTED: change})
+
+
+def changed_files(directory: Path) -> list[Path]:
+    """Return the files of a model directory that are not as recorded, are missing or were added, as far as known."""
+    recorded, found = _read(directory).get(FILES), directory_hashes(directory)
+    if not isinstance(recorded, dict):
+        return []
+    names = sorted(recorded.keys() | found.keys())
+    return [directory / name for name in names if recorded.get(name) != found.get(name)]
+
+
+def _read(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        return forms.parsed(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{directory} is no model directory: it has no {MANIFEST}.", "Name a directory that train or prune wrote."
         ) from None
-    except ValueError as error:
-        raise InputError(f"{path} is no JSON ({error}).", "Make the model again.") from None
-    if not isinstance(record, dict):
-        raise InputError(f"{path} is no JSON object.", "Make the model again.")
-    return Manifest.from_dict(record)
+    except forms.Misfit as fault:
+        raise InputError(f"{path}: {fault}.", "Make the model again.") from None
 
 
 def rounded(value: Any) -> Any:
@@ -111,3 +168,7 @@ def library_versions() -> dict[str, str]:
 def platform_record() -> dict[str, str]:
     """Return operating system and processor, without any name of machine or user."""
     return {"system": platform.system(), "machine": platform.machine()}
+
+
+def _as_text(record: dict[str, Any]) -> str:
+    return json.dumps(record, indent=1, sort_keys=True, default=str, allow_nan=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from mortcond.core.artifacts import MANIFEST
 from mortcond.core.errors import InputError
 from mortcond.core.leftovers import exists, tidy
-from mortcond.core.manifest import Manifest, read_manifest
+from mortcond.core.manifest import Manifest, opened, read_manifest
 from mortcond.core.session import Session
 
 DATASET = "dataset.npz"
@@ -45,7 +45,7 @@ def choose_model(
     Raises
     ------
     InputError
-        The named model does not fit, or there is none that does.
+        The named model does not fit, there is none that does, or it was changed after it was written.
     """
     if model is not None:
         path = model if exists(model) else session.workspace / model
@@ -56,12 +56,12 @@ def choose_model(
         manifest = read_manifest(path)
         if not fits(manifest):
             raise InputError(f"{path} is {describe(manifest)}; {session.command} needs {what}.", "Name such a model.")
-        return path, manifest
+        return path, opened(path)
     for path in model_directories(session.workspace):
         manifest = read_manifest(path)
         if fits(manifest):
             session.console.note(f"Using {path} ({describe(manifest)}), the newest that fits.")
-            return path, manifest
+            return path, opened(path)
     raise InputError(
         f"{session.workspace} holds no model that fits: {session.command} needs {what}.", "Train one first."
     )

@@ -5,8 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core import forms
+from mortcond.core.dataset_file import MOST_HOURS
 from mortcond.core.errors import InputError
-from mortcond.variables import Column, Variables
+from mortcond.variables import DERIVED, Column, Variables
+
+_FORM = {"variables": dict, "window_hours": int, "derive": list[str], "normals": list[float | None]}
+_FORM |= {"mean": list[float], "std": list[float], "prevalence": float}
 
 
 @dataclass(frozen=True)
@@ -47,21 +52,34 @@ class InputSpec:
         Raises InputError where a part is missing or the parts contradict each other.
         """
         try:
+            forms.fit_keys(record, _FORM, optional={"scaled": bool})
             spec = cls(
                 variables=Variables.from_dict(record["variables"]),
-                window_hours=int(record["window_hours"]),
+                window_hours=record["window_hours"],
                 derive=tuple(record["derive"]),
                 normals=tuple(record["normals"]),
                 mean=np.array(record["mean"], np.float64),
                 std=np.array(record["std"], np.float64),
                 prevalence=float(record["prevalence"]),
-                scaled=bool(record.get("scaled", True)),
+                scaled=record.get("scaled", True),
             )
+            fault = spec._fault()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"The description of the inputs is broken ({error!r}).", "Make the file again.") from None
-        if not len(spec.mean) == len(spec.std) == len(spec.feature_names):
-            raise InputError("The description of the inputs contradicts itself.", "Make the file again.")
+        if fault:
+            raise InputError(f"The description of the inputs contradicts itself: {fault}.", "Make the file again.")
         return spec
+
+    def _fault(self) -> str:
+        if not len(self.mean) == len(self.std) == len(self.feature_names):
+            return f"{len(self.mean)} means and {len(self.std)} deviations for {len(self.feature_names)} features"
+        if len(self.normals) != len(self.variables):
+            return f"{len(self.normals)} normal values for {len(self.variables)} variables"
+        if not 1 <= self.window_hours <= MOST_HOURS:
+            return f"a window of {self.window_hours} hours"
+        if set(self.derive) - set(DERIVED):
+            return f"derived columns {', '.join(self.derive)}"
+        return "" if (self.std > 0).all() else "a standard deviation that is not above 0"
 
 
 def mask_columns(feature_names: tuple[str, ...]) -> tuple[int, ...]:

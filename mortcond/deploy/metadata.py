@@ -20,7 +20,9 @@ from typing import Any
 
 import flatbuffers
 
+from mortcond.core import forms
 from mortcond.core.errors import InputError
+from mortcond.core.manifest import Manifest
 from mortcond.deploy.flatbuffer import MODEL, Malformed, Table, metadata_entries, root
 
 NAME = "mortcond.v1"
@@ -41,6 +43,12 @@ LONGEST = "inputs"  # the table of variables is in it
 DIGEST_BYTES = 32
 MOST_BYTES = 1 << 18  # of the compressed metadata: ours takes 2 to 8 KB
 MOST_TEXT = 1 << 22  # of the JSON it becomes
+NUMBER = float | None
+FORM = {"intended_use": str | None, "limits": str | None, "threshold": NUMBER, "prevalence": NUMBER}
+FORM |= {"tensors": list, "parameters": int | None, "inputs": dict | None, "manifest": dict | None}
+TENSOR_FORM = {"name": str, "shape": list[int], "dtype": str, "why": str}
+INPUTS_FORM = {"feature_names": list[str], "mean": list[float], "std": list[float], "window_hours": int}
+INPUTS_FORM |= {"derive": list[str], "scaled": bool, "prevalence": float, "variables": dict}
 REMEDY = "Make the file again with mortcond quantize or train."
 
 
@@ -77,17 +85,24 @@ def as_text(record: dict[str, Any]) -> str:
     return json.dumps(ordered, separators=(",", ":"), ensure_ascii=False)
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def read(path: Path, trust_changed: bool = False) -> dict[str, Any] | None:
     """Return the metadata of a `.tflite` file; None where it carries none of ours.
 
-    Raises InputError where the file is no `.tflite`, was changed after it was written, or has unreadable metadata.
+    Raises InputError where the file is no `.tflite`, was changed after it was written (unless `trust_changed`), or has
+    unreadable metadata.
     """
-    embedded = extract(read_bytes(path), path)
+    return checked(read_bytes(path), path, trust_changed)
+
+
+def checked(data: bytes, path: Path, trust_changed: bool = False) -> dict[str, Any] | None:
+    """Return the metadata in the bytes of a file; see `read`."""
+    embedded = extract(data, path)
     if embedded is None:
         return None
-    if not embedded.intact:
+    if not (embedded.intact or trust_changed):
         raise InputError(
-            f"{path} was changed after it was written: its contents do not match the SHA-256 in its metadata.", REMEDY
+            f"{path} was changed after it was written: its contents do not match the SHA-256 in its metadata.",
+            f"{REMEDY} Or, where you mean the change, pass --trust-changed.",
         )
     return embedded.record
 
@@ -116,12 +131,27 @@ def extract(data: bytes, path: Path) -> Embedded | None:
     blank = data[:start] + bytes(DIGEST_BYTES) + data[start + DIGEST_BYTES :]
     intact = hashlib.sha256(blank).digest() == data[start : start + DIGEST_BYTES]
     try:
-        record = json.loads(decompress(data[start + DIGEST_BYTES : start + count]))
+        record = forms.parsed(decompress(data[start + DIGEST_BYTES : start + count]))
+        _fit(record)
     except (ValueError, zlib.error) as error:
         raise InputError(f"{path} has metadata that cannot be read ({error}).", REMEDY) from None
-    if not isinstance(record, dict):
-        raise InputError(f"{path} has metadata that is no JSON object.", REMEDY)
     return Embedded(record, intact, count)
+
+
+def _fit(record: dict[str, Any]) -> None:
+    """Raise Misfit, or InputError from the manifest, where metadata has not the form that its readers count on.
+
+    The table of variables is checked by `dataset.InputSpec`, where it is used.
+    """
+    forms.fit_keys(record, {}, optional=FORM)
+    for index, tensor in enumerate(record.get("tensors", ())):
+        forms.fit_keys(tensor, TENSOR_FORM, f"tensors[{index}]")
+    if record.get("inputs") is not None:
+        forms.fit_keys(record["inputs"], {}, "inputs", INPUTS_FORM)
+        table = record["inputs"].get("variables") or {}
+        forms.fit_keys(table, {}, "inputs.variables", {"name": str, "sha256": str, "variables": list[dict]})
+    if record.get("manifest") is not None:
+        Manifest.from_dict(record["manifest"])
 
 
 def compress(text: bytes) -> bytes:

@@ -6,30 +6,28 @@ Comes in: the path of a `.tflite` file or a model directory, then scaled stays. 
 import os
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from mortcond.core.artifacts import MANIFEST
 from mortcond.core.errors import InputError
-from mortcond.deploy import metadata
+from mortcond.core.manifest import opened
+from mortcond.core.signals import environment_of_worker
+from mortcond.deploy import known, metadata
+from mortcond.deploy.flatbuffer import Malformed
+from mortcond.deploy.verify import verify
 
 BATCH = 64  # stays in one call: larger ones leave the processor's caches, smaller ones pay for more calls
-PROBE_SECONDS = 60
-PROBE = """
-import sys
-import numpy
-from ai_edge_litert.interpreter import Interpreter
-interpreter = Interpreter(model_path=sys.argv[1], num_threads=1)
-interpreter.allocate_tensors()
-for entry in interpreter.get_input_details():
-    interpreter.set_tensor(entry["index"], numpy.zeros(entry["shape"], entry["dtype"]))
-interpreter.invoke()
-"""
+PROBE_SECONDS = 120  # on the clock; the probe itself limits what it computes
+_stderr = threading.Lock()  # of the whole process: only one thread at a time may put something else in its place
 
 
 class Predictor:
@@ -42,22 +40,21 @@ class Predictor:
     threads
         How many calls run side by side, each on one thread: the operations are too small to be shared out themselves.
 
+    trust_changed
+        Take a file, or a model directory, that was changed after it was written.
+
     Raises
     ------
     InputError
         The file is missing, no `.tflite`, changed since it was written, or no model of stays.
     """
 
-    def __init__(self, path: Path, threads: int = 1):
+    metadata: dict[str, Any] | None  # what the file says of itself; None where it carries none of ours
+
+    def __init__(self, path: Path, threads: int = 1, trust_changed: bool = False):
         self.path = tflite_path(path)
         self.threads = threads
-        self.content = metadata.read_bytes(self.path)
-        embedded = metadata.extract(self.content, self.path)
-        if embedded is None:
-            _probe(self.path)  # nothing vouches for this file: see in another process whether it can be run
-        elif not embedded.intact:
-            metadata.read(self.path)
-        self.metadata: dict[str, Any] | None = embedded.record if embedded else None
+        self.content, self.metadata = read(path, trust_changed)
         self.hours, self.features = self._shape()
 
     def predict(self, x: np.ndarray, batch_size: int | None = None) -> np.ndarray:
@@ -123,6 +120,7 @@ class Worker:
     def __init__(self, content: bytes, path: Path):
         from ai_edge_litert.interpreter import Interpreter
 
+        self.busy = threading.Lock()  # whoever calls from several threads shares the first worker
         try:
             with _without_notes():
                 self.interpreter = Interpreter(model_content=content, num_threads=1)
@@ -135,14 +133,15 @@ class Worker:
     def run(self, x: np.ndarray) -> np.ndarray:
         """Return the risks of one batch, (stays,)."""
         source = self.inputs[0]["index"]
-        if self.shape != x.shape:
-            self.interpreter.resize_tensor_input(source, x.shape)
-            with _without_notes():
-                self.interpreter.allocate_tensors()
-            self.shape = x.shape
-        self.interpreter.set_tensor(source, np.ascontiguousarray(x, np.float32))
-        self.interpreter.invoke()
-        return self.interpreter.get_tensor(self.outputs[0]["index"]).reshape(-1).copy()
+        with self.busy:
+            if self.shape != x.shape:
+                self.interpreter.resize_tensor_input(source, x.shape)
+                with _without_notes():
+                    self.interpreter.allocate_tensors()
+                self.shape = x.shape
+            self.interpreter.set_tensor(source, np.ascontiguousarray(x, np.float32))
+            self.interpreter.invoke()
+            return self.interpreter.get_tensor(self.outputs[0]["index"]).reshape(-1).copy()
 
 
 def _every(worker: Worker, x: np.ndarray, starts: range, size: int) -> list[np.ndarray]:
@@ -151,16 +150,59 @@ def _every(worker: Worker, x: np.ndarray, starts: range, size: int) -> list[np.n
 
 @contextmanager
 def _without_notes() -> Iterator[None]:
-    """Keep the interpreter's own notes ("Created TensorFlow Lite XNNPACK delegate") off stderr."""
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    """Keep the interpreter's own notes ("INFO: Created TensorFlow Lite XNNPACK delegate") off stderr, nothing else.
+
+    The descriptor belongs to the whole process: two threads that exchange it at once would lose it for good.
+    """
+    with _stderr, tempfile.TemporaryFile() as caught:
+        sys.stderr.flush()
+        kept = os.dup(2)
+        try:
+            os.dup2(caught.fileno(), 2)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            _say_again(caught)
+
+
+def _say_again(caught: IO[bytes]) -> None:
+    caught.seek(0)
+    words = b"".join(line for line in caught if not line.startswith(b"INFO: "))
+    if words:
+        with suppress(OSError):
+            os.write(2, words)
+
+
+def read(path: Path, trust_changed: bool = False) -> tuple[bytes, dict[str, Any] | None]:
+    """Return the bytes of a `.tflite` file, or of a model directory's, that can be run without harm, and its metadata.
+
+    A file that this machine did not write is verified and, once, run in a process of its own.
+
+    Raises
+    ------
+    InputError
+        It is missing, no `.tflite`, cannot be run, or was changed (with `trust_changed`: that alone is no error).
+    """
+    if (path / MANIFEST).is_file():
+        opened(path, trust_changed)
+    file = tflite_path(path)
+    content = metadata.read_bytes(file)
+    record = metadata.checked(content, file, trust_changed)
+    vet(content, file)
+    return content, record
+
+
+def vet(content: bytes, path: Path) -> None:
+    """Raise InputError where the bytes of a file are no model, or end the process that runs them; not if known."""
+    if known.is_known(content):
+        return
     try:
-        os.dup2(nothing, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+        verify(content)
+    except Malformed as error:
+        raise InputError(f"{path} is no .tflite file that can be run: {error}.", metadata.REMEDY) from None
+    _probe(path)
+    known.remember(content)
 
 
 def tflite_path(path: Path) -> Path:
@@ -169,10 +211,10 @@ def tflite_path(path: Path) -> Path:
 
 
 def _probe(path: Path) -> None:
-    command = [sys.executable, "-c", PROBE, os.fspath(path)]
+    command = [sys.executable, "-m", "mortcond.deploy.probe", os.path.abspath(path)]
+    how = {"capture_output": True, "timeout": PROBE_SECONDS, "check": False, "env": environment_of_worker()}
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
-        failed = result.returncode != 0
+        failed = subprocess.run(command, **how).returncode != 0
     except subprocess.TimeoutExpired:
         failed = True
     if failed:

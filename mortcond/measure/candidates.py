@@ -12,10 +12,12 @@ from typing import Any
 from mortcond.core.artifacts import MANIFEST
 from mortcond.core.errors import InputError
 from mortcond.core.leftovers import exists
-from mortcond.core.manifest import Manifest, read_manifest
+from mortcond.core.manifest import TRUSTED, Manifest, opened
 from mortcond.core.workspace import model_directories, tflite_files
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.check import TOLERANCE
+from mortcond.deploy.runtime import read as read_runnable
+from mortcond.deploy.runtime import vet
 
 RUNTIMES = ("litert", "savedmodel", "keras", "onnx")
 
@@ -120,23 +122,24 @@ def resolve(artifact: Path, workspace: Path) -> Path:
     raise InputError(f"There is no artifact {artifact}, and none of that name in {workspace}.", "Check the name.")
 
 
-def read(path: Path, runtime: str) -> Candidate:
+def read(path: Path, runtime: str, trust_changed: bool = False) -> Candidate:
     """Return the candidate that `path` is for `runtime`.
 
-    Raises InputError where it is neither a model directory nor a `.tflite` file, or not one for this runtime.
+    Raises InputError where it is neither a model directory nor a `.tflite` file, not one for this runtime, or was
+    changed after it was written (with `trust_changed`: only a SavedModel, which could hold any program).
     """
     if path.is_dir():
-        return _of_directory(path, runtime)
+        return _of_directory(path, runtime, trust_changed)
     if path.suffix != ".tflite":
         raise InputError(
             f"{path} is neither a model directory nor a .tflite file.", "Name what train or quantize wrote."
         )
     if runtime != "litert":
         raise InputError(f"{path} cannot be run by {runtime}.", "Name a model directory, or use --runtime litert.")
-    metadata = tflite_metadata.read(path) or {}
-    record = metadata.get("manifest")
+    _, metadata = read_runnable(path, trust_changed)
+    record = (metadata or {}).get("manifest")
     manifest = Manifest.from_dict(record) if record else None
-    return Candidate(path.stem, path, path, runtime, manifest, metadata)
+    return Candidate(path.stem, path, path, runtime, manifest, metadata or {})
 
 
 def told_apart(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -155,14 +158,22 @@ def _apart(path: Path, namesakes: set[Path]) -> str:
     return "/".join(next(end for end in ends if sum(other.parts[-len(end) :] == end for other in namesakes) == 1))
 
 
-def _of_directory(path: Path, runtime: str) -> Candidate:
-    manifest = read_manifest(path)
+def _of_directory(path: Path, runtime: str, trust_changed: bool) -> Candidate:
+    manifest = opened(path, trust_changed)
     tflite = path / "model.tflite"
     files = {"litert": tflite, "savedmodel": path, "keras": path / "model.keras", "onnx": path / "model.keras"}
     file = files[runtime]
     if manifest.kind != "model" or not file.exists():
         raise InputError(f"{path} holds no {file.name} to measure.", "Name a directory that train or prune wrote.")
-    metadata = (tflite_metadata.read(tflite) or {}) if tflite.is_file() else {}
+    if runtime == "savedmodel" and TRUSTED in manifest.extra:
+        changed = ", ".join(manifest.extra[TRUSTED]["files"]) or "it"
+        raise InputError(
+            f"{path}: {changed} was changed; a SavedModel whose hash is not the recorded one is never loaded.",
+            "Use another --runtime, or make the model again: a SavedModel can hold any program.",
+        )
+    metadata = (tflite_metadata.read(tflite, trust_changed) or {}) if tflite.is_file() else {}
+    if runtime == "litert":
+        vet(tflite.read_bytes(), tflite)
     return Candidate(path.name, path, file, runtime, manifest, metadata, read_history(path / "history.csv"))
 
 

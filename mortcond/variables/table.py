@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mortcond.core import forms
 from mortcond.core.errors import InputError
 
 SHIPPED = ("paper76", "extended")
@@ -153,8 +154,16 @@ class Variables:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Variables":
-        """Read what `to_dict` gave, also after a trip through JSON."""
-        return cls(record["name"], record["sha256"], tuple(_from_dict(row) for row in record["variables"]))
+        """Read what `to_dict` gave, also after a trip through JSON.
+
+        Raises ValueError where it has not that form.
+        """
+        forms.fit_keys(record, {"name": str, "sha256": str, "variables": list[dict]}, "variables")
+        rows = tuple(_from_dict(row) for row in record["variables"])
+        faults = [f"{row.name}: {fault}" for row in rows for fault in (*_choice_faults(row), *_row_faults(row))]
+        if faults or not rows:
+            raise ValueError("; ".join(faults[:3]) or "no variables")
+        return cls(record["name"], record["sha256"], rows)
 
 
 def load(name_or_path: str | Path) -> Variables:
@@ -250,6 +259,14 @@ def _row_faults(variable: Variable) -> Iterator[str]:
         yield "column aggregate: categories cannot be summed"
 
 
+def _choice_faults(variable: Variable) -> Iterator[str]:
+    for name, allowed in _CHOICES.items():
+        if getattr(variable, name) not in allowed:
+            yield f"column {name}: {getattr(variable, name)!r} is none of {', '.join(allowed)}"
+    if len(variable.spellings) != len(variable.categories):
+        yield f"column categories: {len(variable.categories)} with {len(variable.spellings)} groups of texts"
+
+
 def _duplicates(rows: list[Variable]) -> list[str]:
     faults, seen = [], {}
     for row in rows:
@@ -289,11 +306,12 @@ def _number(cell: dict[str, str], column: str, where: str, faults: list[str]) ->
 
 
 def _from_dict(row: dict[str, Any]) -> Variable:
+    forms.fit_fields(row, Variable, "variable")
     known = {entry.name for entry in fields(Variable)}
     kept = {key: value for key, value in row.items() if key in known}
-    kept["categories"] = tuple(kept["categories"])
-    kept["spellings"] = tuple(tuple(texts) for texts in kept["spellings"])
-    kept["sources"] = {source: tuple(items) for source, items in kept["sources"].items()}
+    kept["categories"] = tuple(kept.get("categories", ()))
+    kept["spellings"] = tuple(tuple(texts) for texts in kept.get("spellings", ()))
+    kept["sources"] = {source: tuple(items) for source, items in kept.get("sources", {}).items()}
     return Variable(**kept)
 
 
