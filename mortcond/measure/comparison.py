@@ -76,12 +76,35 @@ def compare(
     aurocs = np.array([scores.auroc(died, risk) for risk in risks])
     model, reference = (np.array([getattr(pair, name) for pair in pairs]) for name in ("model", "reference"))
     values, differences = aurocs[model] - aurocs[reference], resampled[model] - resampled[reference]
+    checks = [delong(died, risks[pair.model], risks[pair.reference]) for pair in pairs]
+    return judge(died, values, differences, pairs, margin, checks)
+
+
+def judge(
+    died: np.ndarray,
+    values: np.ndarray,
+    differences: np.ndarray,
+    pairs: Sequence[Pair],
+    margin: float,
+    checks: Sequence[DeLong | None] | None = None,
+) -> list[Comparison]:
+    """Return what differences of AUROC say about the margin, with verdicts that hold for all of them together.
+
+    Parameters
+    ----------
+    died
+        (stays,): outcomes, of which there must be enough of each for any verdict.
+    values, differences
+        (pairs,) and (pairs, resamples): the differences as they are, and on common resamples.
+    pairs, checks
+        What was compared, and DeLong's answers where they are at hand.
+    """
     bounds = simultaneous.bounds(values, differences, margin) if too_few(died) is None else None
+    critical = max(bounds.critical, Z_TWO_SIDED) if bounds else Z_TWO_SIDED
     found = []
     for index, pair in enumerate(pairs):
         low, high = (bounds.low[index], bounds.high[index]) if bounds else (-np.inf, np.inf)
         noninferior = simultaneous.decide(low, high, margin)
-        critical = max(bounds.critical, Z_TWO_SIDED) if bounds else Z_TWO_SIDED
         needed = stays_needed(len(died), values[index], differences[index], margin, critical)
         found.append(
             Comparison(
@@ -93,7 +116,7 @@ def compare(
                 noninferior=noninferior,
                 verdict=simultaneous.in_words(noninferior, len(died)),
                 stays_needed=needed if noninferior is None else None,
-                delong=delong(died, risks[pair.model], risks[pair.reference]),
+                delong=checks[index] if checks else None,
             )
         )
     return found
