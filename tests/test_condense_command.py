@@ -49,7 +49,7 @@ def run(workspace, **how):
 def test_the_smallest_file_that_is_not_inferior_is_delivered(tmp_path, training):
     write_parent(tmp_path, "lstm")
     result = run(tmp_path)
-    good = [record["bytes"] for record in result["candidates"] if record["noninferior"]]
+    good = [record["bytes"] for record in result["candidates"] if record["qualifies"]]
     assert result["chosen"]["bytes"] == min(good)
     assert (tmp_path / "condensed.tflite").stat().st_size == min(good)
     assert result["chosen"]["arch"] == "linear"
@@ -125,7 +125,7 @@ def test_the_baseline_in_fewer_bits_is_tried_first_and_nothing_larger_is_trained
     result = run(tmp_path, arch="dnn")
     whole = {record["name"]: record for record in result["candidates"] if record["network"] == "dnn"}
     assert set(whole) == {"dnn-int8", "dnn-dynamic", "dnn-float16"}
-    assert all(record["training_seconds"] == 0 and record["noninferior"] for record in whole.values())
+    assert all(record["training_seconds"] == 0 and record["qualifies"] for record in whole.values())
     assert training.calls, "what is smaller is tried after it"
     smallest = min(record["bytes"] for record in whole.values())
     trained = {record["network"] for record in result["candidates"]} - {"dnn"}

@@ -21,7 +21,7 @@ def record(name, size, auroc, low=None, latency_us=10.0, margin=0.01):
     network = name.split(":")[0]
     facts = {"name": name, "network": network, "bytes": size, "auroc": auroc, "latency_us": latency_us, "low": low}
     facts["origin"] = "baseline" if network == "baseline" else "new"
-    return facts | {"noninferior": None if low is None else low > -margin}
+    return facts | {"qualifies": low is not None and low > -margin}
 
 
 def test_every_candidate_has_a_name_of_its_own():

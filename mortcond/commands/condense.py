@@ -4,9 +4,9 @@ Comes in: a baseline model and the data set it was trained on. Goes out: one `.t
 with the record of every candidate, the trade-off plotted, and the trained networks, from which an interrupted search
 goes on.
 
-The choice looks at the validation split only: among the files within the limits, the smallest whose AUROC is not
-inferior to the baseline's, by bounds that hold for all files compared together. The test split is looked at once, for
-the one chosen, and only what it says is the answer.
+The choice looks at the validation split only: among the files within the limits, the smallest whose own paired 95 %
+interval of the AUROC difference to the baseline lies above minus the margin. Among many files one lies there by chance,
+so that this is no verdict: the test split is looked at once, for the one chosen, and only what it says is the answer.
 """
 
 import json

@@ -9,6 +9,7 @@ the training part of the fold: scaling, normal values, teacher, early stopping, 
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,7 @@ from mortcond.measure.intervals import RESAMPLES
 
 FOLDER = "validate"
 MODES = ("float32", "int8")
+BACKENDS = ("loky", "threading", "dask", "ray")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Job:
 
     dataset: Path
     plan: Plan
+    fold_of_stay: np.ndarray  # (stays,) in this repeat
     repeat: int
     fold: int
     seed: int  # which of the plan's seeds
@@ -122,13 +125,13 @@ def validate(
         Ctrl-C was pressed; what is done is kept.
     """
     require("tensorflow", "validate")
-    _check(folds, repeats, seeds, jobs, margin)
+    _check(folds, repeats, seeds, jobs, margin, backend)
     how, plan = HowToTrain(preset, epochs, calibrate), Plan(folds, repeats, seeds, session.seed)
     wanted = chain.with_parents([*map(chain.read, forms or default_forms()), Form(LINEAR), Form(TREES)])
     source, target = dataset_path(session, dataset), out or session.workspace / FOLDER
     stays = _whole(source).stays
     fold_of_stay = plan.fold_of_stay(stays)
-    planned = list(_jobs(source, target, plan, wanted, how))
+    planned = list(_jobs(source, target, plan, fold_of_stay, wanted, how))
     _train(session, planned, jobs, backend)
     outcomes = _gather(planned, wanted, plan, fold_of_stay)
     result = _result(session, source, target, wanted, plan, how, stays, fold_of_stay, outcomes, margin, resamples)
@@ -142,12 +145,14 @@ def default_forms() -> list[str]:
             for mode in MODES]  # fmt: skip
 
 
-def _check(folds: int, repeats: int, seeds: int, jobs: int, margin: float) -> None:
+def _check(folds: int, repeats: int, seeds: int, jobs: int, margin: float, backend: str) -> None:
     for option, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("seeds", seeds, 1), ("jobs", jobs, 1)):
         if value < least:
             raise UsageError(f"--{option} is {value}, not at least {least}.", "Change or leave it out.")
     if not 0 < margin < 0.5:
         raise UsageError(f"--margin {margin} is no loss of AUROC.", "Give one between 0 and 0.5, such as 0.01.")
+    if backend not in BACKENDS:
+        raise UsageError(f"There is no joblib backend {backend!r}.", f"Use one of {', '.join(BACKENDS)}.")
 
 
 @lru_cache(maxsize=1)
@@ -156,7 +161,9 @@ def _whole(source: Path) -> folding.Whole:
     return folding.whole(datasets.load(source))
 
 
-def _jobs(source: Path, target: Path, plan: Plan, wanted: Sequence[Form], how: HowToTrain) -> Iterator[Job]:
+def _jobs(
+    source: Path, target: Path, plan: Plan, fold_of_stay: np.ndarray, wanted: Sequence[Form], how: HowToTrain
+) -> Iterator[Job]:
     """Yield a job for every repeat, seed, fold and architecture, in the order of folds."""
     families = {form.arch: tuple(other for other in wanted if other.arch == form.arch) for form in wanted}
     key = _key(sha256(source), plan, how)
@@ -165,7 +172,8 @@ def _jobs(source: Path, target: Path, plan: Plan, wanted: Sequence[Form], how: H
             for fold in range(plan.folds):
                 for arch, forms in families.items():
                     name = f"{arch}-repeat{repeat + 1}-fold{fold + 1}-seed{seed + 1}-{key}.npz"
-                    yield Job(source, plan, repeat, fold, seed, forms, how, target / "trainings" / name)
+                    path = target / "trainings" / name
+                    yield Job(source, plan, fold_of_stay[repeat], repeat, fold, seed, forms, how, path)
 
 
 def _key(digest: str, plan: Plan, how: HowToTrain) -> str:
@@ -193,14 +201,18 @@ def _train(session: Session, planned: Sequence[Job], jobs: int, backend: str) ->
 
 
 def _is_done(job: Job) -> bool:
-    return job.path.is_file() and {form.name for form in job.forms} <= set(_read(job.path)[1])
+    """Say whether a training is there with all its forms; one that cannot be read is not."""
+    if not job.path.is_file():
+        return False
+    try:
+        return {form.name for form in job.forms} <= set(_read(job.path)[1])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
 
 
 def _work(job: Job) -> str:
     """Train one family in one fold and keep its outcomes; return the name of what was done."""
-    everything = _whole(job.dataset)
-    fold_of_stay = job.plan.fold_of_stay(everything.stays)[job.repeat]
-    data = folding.cut(everything, fold_of_stay, job.fold, job.plan.seed)
+    data = folding.cut(_whole(job.dataset), job.fold_of_stay, job.fold, job.plan.seed)
     _write(job.path, chain.run(data, job.forms, job.how, job.own_seed))
     return job.path.stem.rsplit("-", 1)[0]
 

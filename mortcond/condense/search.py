@@ -96,13 +96,16 @@ def smallest_first(records: Sequence[Record]) -> list[str]:
 
 
 def chosen(records: Sequence[Record]) -> Record | None:
-    """Return the smallest file that is not inferior to the baseline; None where there is none (yet)."""
-    good = [record for record in records if record.get("noninferior")]
+    """Return the smallest file whose own interval lies above the margin; None where there is none (yet).
+
+    That is a choice, not a verdict: among many files some lie there by chance.
+    """
+    good = [record for record in records if record.get("qualifies")]
     return min(good, key=lambda record: (record["bytes"], -record["auroc"]), default=None)
 
 
 def nearest(records: Sequence[Record]) -> Record | None:
-    """Return the file that came nearest to being not inferior: the one whose interval reaches down least."""
+    """Return the file that came nearest to being chosen: the one whose interval reaches down least."""
     compared = [record for record in records if record.get("low") is not None]
     return max(compared, key=lambda record: (record["low"], -record["bytes"]), default=None)
 

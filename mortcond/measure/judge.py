@@ -1,7 +1,8 @@
 """The judge of a search: files held against one baseline on one set of stays, all by the same resamples of patients.
 
 Comes in: outcomes, patients, the baseline's risks, and the risks of one file after the other. Goes out: for each file
-its AUROC and its difference to the baseline, with verdicts that hold for all files seen so far together.
+its AUROC and its difference to the baseline; whether it may be chosen, by its own interval; and a verdict that holds
+for all files seen so far together. A choice is no verdict: that is for stays that had no part in it.
 """
 
 from dataclasses import dataclass, field
@@ -48,19 +49,26 @@ class Judge:
         return plain({"auroc": scores.auroc(self.died, risk), "auroc_ci95": interval(self.resampled[name])})
 
     def verdicts(self) -> dict[str, Record]:
-        """Return for every file seen: difference (to the baseline), noninferior, verdict, low (simultaneous bound)."""
+        """Return for every file seen its difference to the baseline, whether it qualifies, and the verdict.
+
+        `qualifies`: its own 95 % interval lies above the margin; `low`: the lower end of that; `noninferior` and
+        `verdict`: by the bound that holds for all files together, `difference.low`.
+        """
         names = list(self.risks)
         pairs = [Pair(place, 0, self.baseline) for place in range(1, len(names) + 1)]
         risks = np.stack([self.reference, *self.risks.values()])
         resampled = np.stack([self.of_reference, *self.resampled.values()])
         found = comparison.compare(self.died, risks, resampled, pairs, self.margin)
-        return {name: _record(one) for name, one in zip(names, found, strict=True)}
+        enough = self.caution is None
+        return {name: _record(one, enough) for name, one in zip(names, found, strict=True)}
 
     def _resampled(self, risk: np.ndarray) -> np.ndarray:
         return scores.auroc_of(*scores.Ranking(self.died, np.asarray(risk)).deaths_and_stays(self.counts))
 
 
-def _record(found: Comparison) -> Record:
+def _record(found: Comparison, enough: bool) -> Record:
+    low = found.ci95[0] if found.ci95 else None
     kept = ("value", "ci95", "low", "noninferior", "verdict", "stays_needed")
-    difference = {name: getattr(found, name) for name in kept}
-    return plain({"difference": difference, **{name: difference[name] for name in ("noninferior", "verdict", "low")}})
+    record = {"difference": {name: getattr(found, name) for name in kept}, "low": low}
+    record["qualifies"] = enough and low is not None and low > -found.margin
+    return plain(record | {"noninferior": found.noninferior, "verdict": found.verdict})
