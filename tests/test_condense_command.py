@@ -232,10 +232,10 @@ def test_a_verdict_takes_more_the_more_files_are_compared():
     reference = died + rng.normal(size=400)
     judge = room.Judge(died, np.arange(400), reference, "lstm", 0.02)
     judge.see("first", reference + 0.2 * rng.normal(size=400))
-    alone = judge.verdicts()["first"]["low"]
+    alone = judge.verdicts()["first"]["difference"]["low"]
     for index in range(40):
         judge.see(f"other {index}", reference + 0.2 * rng.normal(size=400))
-    assert judge.verdicts()["first"]["low"] < alone - 0.003
+    assert judge.verdicts()["first"]["difference"]["low"] < alone - 0.003
 
 
 @pytest.mark.parametrize(
