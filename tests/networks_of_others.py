@@ -247,3 +247,142 @@ KERAS = [
         "slope",
     ),
 ]
+
+
+# PyTorch.
+
+
+def _torch(parts: Callable[[Any], dict[str, Any]], forward: Callable[[Any, Any], Any], first: int = 2):
+    """A module of parts (by name) and a forward pass; first: stays in the example that is exported."""
+
+    def make():
+        import torch
+
+        torch.manual_seed(1)
+
+        class Module(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.parts = torch.nn.ModuleDict(parts(torch.nn))
+
+            def forward(self, x):
+                return forward(self.parts, x)
+
+        module = Module().eval()
+        for array in module.state_dict().values():
+            if array.dtype == torch.float32:
+                array.copy_(
+                    torch.randn_like(array).mul(0.4).abs() if array.min() > 0.5 else torch.randn_like(array) * 0.4
+                )
+        return module, torch.zeros(first, HOURS, FEATURES)
+
+    return make
+
+
+def _last(state: Any) -> Any:
+    return state[:, -1]
+
+
+def _recurrent(kind: str, **how: Any):
+    def parts(nn: Any) -> dict[str, Any]:
+        made = getattr(nn, kind)(FEATURES, 4, batch_first=True, **how)
+        return {"state": made, "risk": nn.Linear(8 if how.get("bidirectional") else 4, 1)}
+
+    return parts
+
+
+def _ends(parts: Any, x: Any) -> Any:
+    return parts["risk"](x).sigmoid()
+
+
+def _both_ends(parts: Any, x: Any) -> Any:
+    import torch
+
+    _, (last, _) = parts["state"](x)
+    return _ends(parts, torch.cat([last[-2], last[-1]], dim=1))
+
+
+def _dense_parts(nn: Any) -> dict[str, Any]:
+    net = nn.Sequential(
+        *(nn.Flatten(), nn.Linear(HOURS * FEATURES, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3)),
+        *(nn.Linear(8, 4), nn.ELU(), nn.Linear(4, 1), nn.Sigmoid()),
+    )
+    return {"net": net}
+
+
+def _two_classes(nn: Any) -> dict[str, Any]:
+    return {"state": nn.GRU(FEATURES, 4, batch_first=True), "risk": nn.Linear(4, 2)}
+
+
+def _hourwise(nn: Any) -> dict[str, Any]:
+    return {
+        "first": nn.Linear(FEATURES, 6),
+        "norm": nn.BatchNorm1d(6),
+        "state": nn.LSTM(6, 4, batch_first=True),
+        "risk": nn.Linear(4, 1),
+    }
+
+
+def _through_hours(parts: Any, x: Any) -> Any:
+    x = parts["norm"](parts["first"](x).tanh().transpose(1, 2)).transpose(1, 2)
+    return _ends(parts, parts["state"](x)[0].mean(1))
+
+
+def _in_branches(nn: Any) -> dict[str, Any]:
+    return {"a": nn.LSTM(2, 3, batch_first=True), "b": nn.GRU(3, 3, batch_first=True), "risk": nn.Linear(6, 1)}
+
+
+def _by_channels(parts: Any, x: Any) -> Any:
+    import torch
+
+    one, other = parts["a"](x[:, :, :2])[0], parts["b"](x[:, :, 2:])[0]
+    return _ends(parts, torch.cat([one[:, -1], other[:, -1]], -1))
+
+
+def _scaled_first(parts: Any, x: Any) -> Any:
+    return _ends(parts, _last(parts["state"]((x - 0.3) / 1.7)[0]))
+
+
+def _with_a_state(parts: Any, x: Any) -> Any:
+    import torch
+
+    start = torch.full((1, x.shape[0], 4), 0.5)
+    return _ends(parts, _last(parts["state"](x, start)[0]))
+
+
+def _conv(nn: Any) -> dict[str, Any]:
+    return {"conv": nn.Conv1d(FEATURES, 3, 3), "risk": nn.Linear(3, 1)}
+
+
+TORCH = [
+    Case("LSTM, last hour", _torch(_recurrent("LSTM"), lambda p, x: _ends(p, _last(p["state"](x)[0])))),
+    Case("LSTM, last state", _torch(_recurrent("LSTM"), lambda p, x: _ends(p, p["state"](x)[1][0][-1]))),
+    Case("two LSTM layers", _torch(_recurrent("LSTM", num_layers=2), lambda p, x: _ends(p, p["state"](x)[1][0][-1]))),
+    Case(
+        "both ways, last hour",
+        _torch(_recurrent("LSTM", bidirectional=True), lambda p, x: _ends(p, _last(p["state"](x)[0]))),
+    ),
+    Case("both ways, both ends", _torch(_recurrent("LSTM", bidirectional=True, num_layers=2), _both_ends)),
+    Case("GRU, no bias", _torch(_recurrent("GRU", bias=False), lambda p, x: _ends(p, _last(p["state"](x)[0])))),
+    Case(
+        "GRU both ways, maximum",
+        _torch(_recurrent("GRU", bidirectional=True), lambda p, x: _ends(p, p["state"](x)[0].amax(1))),
+    ),
+    Case("GRU, one stay at a time", _torch(_recurrent("GRU"), lambda p, x: _ends(p, _last(p["state"](x)[0])), first=1)),
+    Case("Flatten, dense, BatchNorm1d", _torch(_dense_parts, lambda p, x: p["net"](x))),
+    Case("hour by hour, BatchNorm1d, mean", _torch(_hourwise, _through_hours)),
+    Case("channels in branches", _torch(_in_branches, _by_channels)),
+    Case("scaled inside", _torch(_recurrent("LSTM"), _scaled_first)),
+    Case("softmax over two classes", _torch(_two_classes, lambda p, x: p["risk"](_last(p["state"](x)[0])).softmax(-1))),
+    Case(
+        "logits of two classes", _torch(_two_classes, lambda p, x: p["risk"](_last(p["state"](x)[0]))), output="logit"
+    ),
+    Case("logit", _torch(_recurrent("LSTM"), lambda p, x: p["risk"](_last(p["state"](x)[0]))), output="logit"),
+    Case(
+        "logit, not told", _torch(_recurrent("LSTM"), lambda p, x: p["risk"](_last(p["state"](x)[0]))), "no activation"
+    ),
+    Case("a state other than zero", _torch(_recurrent("GRU"), _with_a_state), "states other than zero"),
+    Case("Elman's recurrent layer", _torch(_recurrent("RNN"), lambda p, x: _ends(p, _last(p["state"](x)[0]))), "RNN"),
+    Case("a convolution", _torch(_conv, lambda p, x: _ends(p, p["conv"](x.transpose(1, 2)).mean(2))), "Conv"),
+    Case("a risk every hour", _torch(_recurrent("LSTM"), lambda p, x: _ends(p, p["state"](x)[0])), "every hour"),
+]

@@ -126,7 +126,7 @@ class Builder:
         return chain(arch, self.features, self.hours, _ending_dense(nodes))
 
     def _risk(self, value: Value, output: Output) -> str:
-        if value.softmax and value.width == 2:
+        if value.width == 2 and (value.softmax or output.given == LOGIT):
             difference = Dense(np.array([[-1], [1]], np.float32), np.zeros(1, np.float32), "sigmoid")
             return self.add("risk", difference, value.node)  # of two classes the second: exp(b) / (exp(a) + exp(b))
         if value.softmax or value.width != 1:

@@ -5,7 +5,7 @@ or an InputError that names the layer and the setting that cannot be carried.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -374,6 +374,9 @@ class _Functional:
         self.entries = {_name(entry): entry for entry in self.config["layers"]}
         self.found: dict[tuple[str, int], Any] = {}
         self.running: set[tuple[str, int]] = set()
+        self.first: dict[str, int] = {}  # Keras 2 counts the calls of a nested model from 1
+        for name, call in _references([self.config["layers"], self.config["output_layers"]]):
+            self.first[name] = min(call, self.first.get(name, call))
 
     def output(self) -> Value:
         """Return what the one output is."""
@@ -400,6 +403,7 @@ class _Functional:
         if entry["class_name"] == "InputLayer":
             return self.value
         calls = entry["inbound_nodes"]
+        call -= self.first[_name(entry)] if kind_of(entry) in MODELS else 0
         if not 0 <= call < len(calls):
             raise InputError(f"The layer {_name(entry)} is called {len(calls)} times, not more.", "Is it complete?")
         values, keywords = self._arguments(calls[call])
@@ -420,6 +424,20 @@ class _Functional:
         if isinstance(argument, dict) and argument.get("class_name") == "__keras_tensor__":
             return self.at(argument["config"]["keras_history"])
         return argument
+
+
+def _references(part: Any) -> Iterator[tuple[str, int]]:
+    """Yield the layer and call of every reference in a part of a graph's configuration."""
+    if isinstance(part, dict):
+        for name in ("keras_history", "inbound_nodes", "args", "kwargs", "config"):
+            yield from _references(part.get(name))
+        if "class_name" not in part:  # keywords of a call
+            yield from (found for value in part.values() for found in _references(value))
+    elif isinstance(part, list):
+        if len(part) >= 3 and isinstance(part[0], str) and all(type(number) is int for number in part[1:3]):
+            yield part[0], part[1]
+        for entry in part:
+            yield from _references(entry)
 
 
 # Names.

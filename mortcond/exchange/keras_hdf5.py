@@ -47,13 +47,15 @@ def stored(path: Path, config: dict[str, Any] | None = None) -> Iterator[Stored]
     """
     with opened(path, str(path)) as file:
         held = config or _config(file, path)
-        version, training = version_of(_text(file, "keras_version")), _text(file, "training_config")
+        version, training = _version(file, held), _text(file, "training_config")
         root = file.get("model_weights", file)
         if "layer_names" in root.attrs:
             weights: Any = NamedWeights(root, version)
             version = version or version_of(_text(root, "keras_version")) or (1, 0)
         else:
-            weights, version = CountedWeights(file), version or (3, 0)
+            weights = CountedWeights(file)
+        if not version:
+            raise InputError(f"Nothing says which Keras wrote {path}.", "Add keras_version to the configuration.")
         yield Stored(held, weights, version, json.loads(training) if training else None)
 
 
@@ -65,6 +67,12 @@ def _config(file: h5py.File, path: Path) -> dict[str, Any]:
             "Give its configuration with --config FILE.json (model.to_json()), or --arch.",
         )
     return json.loads(text)
+
+
+def _version(file: h5py.File, config: dict[str, Any]) -> tuple[int, ...]:
+    """Return the version that wrote a file, or the configuration beside it: only Keras 3's say a layer's module."""
+    said = _text(file, "keras_version") or str(config.get("keras_version", ""))
+    return version_of(said) or ((3, 0) if config.get("module") else ())
 
 
 def version_of(text: str | None) -> tuple[int, ...]:

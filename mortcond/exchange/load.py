@@ -104,10 +104,7 @@ def _hdf5(path: Path, given: Given) -> Imported:
     with keras_hdf5.stored(path, config) as stored:
         network = keras_graph.read(stored, given.window, Output(given.output))
         held, version = stored.config, stored.version
-    origin = f"Keras {_dotted(version)}"
-    if version < (3, 0):
-        return Imported(network, origin, not_compared=f"{origin} cannot be had beside Keras 3")
-    return _beside_keras(network, origin, held, path, given)
+    return _beside_keras(network, version, held, path, given)
 
 
 def _config(path: Path | None) -> dict[str, Any] | None:
@@ -129,11 +126,14 @@ def _keras_archive(path: Path, given: Given) -> Imported:
         network = keras_graph.read(stored, given.window, Output(given.output))
         held, version = stored.config, stored.version
     with keras_archive.weights_file(path) as weights:
-        return _beside_keras(network, f"Keras {_dotted(version)}", held, weights, given)
+        return _beside_keras(network, version, held, weights, given)
 
 
-def _beside_keras(network: Network, origin: str, config: dict[str, Any], weights: Path, given: Given) -> Imported:
-    """Return the network with what Keras itself makes of the file, where Keras is installed."""
+def _beside_keras(network: Network, version: tuple, config: dict[str, Any], weights: Path, given: Given) -> Imported:
+    """Return the network with what Keras itself makes of the file, where the Keras that wrote it can be had."""
+    origin = f"Keras {_dotted(version)}"
+    if version < (3, 0):
+        return Imported(network, origin, not_compared=f"{origin} cannot be had beside Keras 3")
     if not given.compare or find_spec("keras") is None or find_spec("tensorflow") is None:
         why = "Keras is not installed" if given.compare else "it was not asked for"
         return Imported(network, origin, not_compared=why)
@@ -154,11 +154,11 @@ def _saved_model(path: Path, given: Given) -> Imported:
 def _onnx(path: Path, given: Given) -> Imported:
     from mortcond.exchange import onnx_file, onnx_runtime
 
-    network, origin = onnx_file.read(path, given.window, Output(given.output))
+    network, origin, form = onnx_file.read(path, given.window, Output(given.output))
     if not given.compare or find_spec("onnxruntime") is None:
         why = "onnxruntime is not installed" if given.compare else "it was not asked for"
         return Imported(network, origin, not_compared=why)
-    return Imported(network, origin, onnx_runtime.compared(network, path))
+    return Imported(network, origin, onnx_runtime.compared(network, path, form))
 
 
 def _dotted(version: tuple[int, ...]) -> str:

@@ -187,6 +187,11 @@ class Recurrent(Layer):
         after = self.states(ops, weights, x, counts)
         return after if self.sequences else ops.hour(after, 0 if self.backwards else -1)
 
+    def then(self, following: Layer) -> Layer | None:
+        last = {"index": 0 if self.backwards else -1}
+        only_last = self.sequences and following.kind == "hour" and following.config() == last
+        return replace(self, sequences=False) if only_last else None
+
     def states(self, ops: Any, weights: dict[str, Any], x: Any, counts: Any = None) -> Any:
         """Return the first state after every hour, (stays, hours, units), also where only the last is put out."""
 
