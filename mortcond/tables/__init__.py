@@ -10,6 +10,7 @@ A source is a module here with two functions: `detect(source) -> bool`, which lo
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -72,6 +73,8 @@ class Request:
     outcomes: Path | None = None  # a file with the outcomes, where the source keeps them apart
     labels: bool = True  # False: outcomes are unknown; died is 0 and no step of the cohort asks for them
     strict: bool = False  # True: a text in the place of a number or category is an error, and not left out
+    engine: Any = None  # an engines.Engine that holds the tables; None: they are files here, and DuckDB reads them
+    scanned: Path | None = None  # a folder with the rows of a scan that ran elsewhere, in place of the big tables
     window_hours: int = 48
     memory_limit: str = "1GB"
     threads: int = 2
@@ -97,9 +100,44 @@ def read(source: Path, variables: Variables, request: Request, format: str | Non
     InputError
         There is nothing there, nothing known, or something unusable in it; file, row and column are named.
     """
-    if not source.exists():
+    if request.engine is None and not source.exists():
         raise InputError(f"There is no {source}.", "Name a folder of records; mortcond fetch downloads open ones.")
-    return _adapter(format or detect(source)).read(source, variables, request)
+    if request.engine is None and request.scanned is None:
+        return _adapter(format or detect(source)).read(source, variables, request)
+    return _adapter(_mimic(source, request, format)).read(source, variables, request)
+
+
+def statement(
+    source: Path, variables: Variables, request: Request, dialect: str, schemas: tuple[str, ...], format: str | None
+) -> str:
+    """Return the scan of the big MIMIC tables as SQL for others to run.
+
+    Parameters
+    ----------
+    source
+        A folder with the small tables; the big ones may be missing.
+    dialect
+        One of portable.DIALECTS.
+    schemas
+        Where the big tables are in the database; (): where published builds keep them.
+    """
+    if not source.is_dir():
+        raise InputError(f"There is no folder {source}.", "Name a folder with the small tables of MIMIC.")
+    return _adapter(_mimic(source, request, format)).statement(source, variables, request, dialect, schemas)
+
+
+def _mimic(source: Path, request: Request, format: str | None) -> str:
+    """Return which form of MIMIC the small tables are of."""
+    from mortcond.tables import elsewhere, mimic4
+
+    if format is not None:
+        if format not in elsewhere.VERSIONS.values():
+            raise UsageError(f"Records of form {format} are read here, by DuckDB.", "Leave the engine out.")
+        return format
+    if request.engine is not None:
+        return elsewhere.version(request.engine.columns("icustays"), request.engine.where)
+    table = mimic4.find(source, "icustays") if source.is_dir() else None
+    return elsewhere.version(table and tuple(map(str.lower, table.headers[0])), str(source))
 
 
 def bundled_sample() -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mortcond.tables import Records, Request, cells, charted, mimic3_cohort, scan
+from mortcond.tables import Records, Request, cells, charted, elsewhere, mimic3_cohort, scan
 from mortcond.tables.charted import AS_BENCHMARK, Rules
 from mortcond.tables.scan import Table, literal, parquet_sql
 from mortcond.variables import Variables
@@ -22,6 +22,19 @@ class EventTable:
     stay: str | None  # the ICU stay; None: the table does not say it
     flag: str | None  # what marks a row as an error
     required: bool = True
+    module: str = "icu"  # of MIMIC-IV: icu or hosp
+
+
+@dataclass(frozen=True)
+class SmallTable:
+    """A table that the cohort is made of."""
+
+    columns: tuple[str, ...]
+    unlabelled: bool = False  # whether it is needed without outcomes too
+    optional: bool = False
+
+
+SCANNED = {"scan": EventTable(stay="stay_id", flag="flag")}  # all event tables in one, as the portable statement gives
 
 
 @dataclass(frozen=True)
@@ -33,23 +46,40 @@ class Form:
     events: dict[str, EventTable]
     find: Callable[[Path, str], Table | None]
     cohort: Callable  # (connection, source, request) -> mimic3_cohort.Cohort
+    small: dict[str, SmallTable]
     rules: Rules = AS_BENCHMARK
 
 
 def read(form: Form, source: Path, variables: Variables, request: Request) -> Records:
     """Read MIMIC tables; see `tables.read`."""
     items = charted.items_of(variables, *form.items)
-    tables = _event_tables(form, source)
+    engine = request.engine
+    folder = elsewhere.small_tables(form, engine, request) if engine else source
+    tables = {} if engine or request.scanned else _event_tables(form, folder)
     with scan.connect(request.scratch, request.memory_limit, request.threads) as connection:
-        cohort = form.cohort(connection, source, request)
+        cohort = form.cohort(connection, folder, request)
         charted.store_kept(connection, cohort.root, request)
         charted.store_items(connection, items, request)
-        _scan(connection, form, tables, request)
+        if engine:
+            tables = {"scan": elsewhere.scanned_by(form, engine, cohort.root.hadm_id, items, request)}
+        elif request.scanned:
+            tables = {"scan": elsewhere.rows_of(request.scanned)}
+        _scan(connection, SCANNED if engine or request.scanned else form.events, tables, request)
         locate = partial(_locate, tables)
         settled = charted.settle(connection, items, variables, request, locate, form.rules)
     stays, attrition, dropped = mimic3_cohort.finish(cohort, settled.with_events, settled.in_window, request)
     files = tuple(path for table in (*cohort.tables, *tables.values()) for path in table.files)
     return Records(form.name, stays, settled.events, attrition, dropped, cohort.notes + settled.notes, files)
+
+
+def statement(
+    form: Form, source: Path, variables: Variables, request: Request, dialect: str, schemas: tuple[str, ...]
+) -> str:
+    """Return the portable scan for the cohort of the small tables in `source`; see `elsewhere.printed`."""
+    items = charted.items_of(variables, *form.items)
+    with scan.connect(request.scratch, request.memory_limit, request.threads) as connection:
+        cohort = form.cohort(connection, source, request)
+    return elsewhere.printed(form, cohort.root.hadm_id, items, dialect, schemas)
 
 
 def _event_tables(form: Form, source: Path) -> dict[str, Table]:
@@ -60,7 +90,7 @@ def _event_tables(form: Form, source: Path) -> dict[str, Table]:
     return {name: table for name, table in found.items() if table is not None}
 
 
-def _scan(connection, form: Form, tables: dict[str, Table], request: Request) -> None:
+def _scan(connection, events: dict[str, EventTable], tables: dict[str, Table], request: Request) -> None:
     """Make the view `hits` of the rows of all event tables that belong to a root stay and a variable.
 
     Of the rows with an admission of a root stay, those with another ICU stay go, and those with none (all laboratory
@@ -70,9 +100,9 @@ def _scan(connection, form: Form, tables: dict[str, Table], request: Request) ->
     hits.mkdir()
     ids = ("subject_id", "hadm_id", "icustay_id", "stay_id", "itemid")
     for name, table in tables.items():
-        sql = f"COPY ({_scan_sql(form.events[name], table)}) TO {literal(hits / f'{name}.parquet')} (FORMAT parquet)"
+        sql = f"COPY ({_scan_sql(events[name], table)}) TO {literal(hits / f'{name}.parquet')} (FORMAT parquet)"
         kinds = dict.fromkeys(ids, "whole") | {"charttime": "seconds"}
-        kinds |= {form.events[name].flag: "flag"} if form.events[name].flag else {}
+        kinds |= {events[name].flag: "flag"} if events[name].flag else {}
         scan.run(connection, sql, request.console, f"Reading {name}", (table,), kinds)
     rows = f"SELECT * FROM {parquet_sql(*sorted(hits.iterdir()))} WHERE seconds IS NOT NULL"
     connection.execute(f"CREATE VIEW hits AS {rows}")

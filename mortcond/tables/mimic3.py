@@ -7,7 +7,7 @@ where a variable needs it, OUTPUTEVENTS. Goes out: `Records`. The cohort is made
 from pathlib import Path
 
 from mortcond.tables import Records, Request, mimic, mimic3_cohort, scan
-from mortcond.tables.mimic import EventTable
+from mortcond.tables.mimic import EventTable, SmallTable
 from mortcond.variables import Variables
 
 FORM = mimic.Form(
@@ -15,11 +15,18 @@ FORM = mimic.Form(
     items=("mimic3",),
     events={
         "CHARTEVENTS": EventTable(stay="icustay_id", flag="error"),
-        "LABEVENTS": EventTable(stay=None, flag=None),
+        "LABEVENTS": EventTable(stay=None, flag=None, module="hosp"),
         "OUTPUTEVENTS": EventTable(stay="icustay_id", flag="iserror", required=False),
     },
     find=scan.find,
     cohort=mimic3_cohort.read,
+    small={
+        "ICUSTAYS": SmallTable(mimic3_cohort.STAY_IDS + mimic3_cohort.STAY_FACTS, unlabelled=True),
+        "PATIENTS": SmallTable(mimic3_cohort.PATIENT_FACTS, unlabelled=True),
+        "ADMISSIONS": SmallTable(("subject_id", "hadm_id", *mimic3_cohort.ADMISSION_TIMES)),
+        "DIAGNOSES_ICD": SmallTable(("subject_id", "hadm_id", "icd9_code")),
+        "D_ICD_DIAGNOSES": SmallTable(("icd9_code",)),
+    },
 )
 
 
@@ -31,3 +38,8 @@ def detect(source: Path) -> bool:
 def read(source: Path, variables: Variables, request: Request) -> Records:
     """Read MIMIC-III tables; see `tables.read`."""
     return mimic.read(FORM, source, variables, request)
+
+
+def statement(source: Path, variables: Variables, request: Request, dialect: str, schemas: tuple[str, ...]) -> str:
+    """Return the scan as SQL; see `tables.statement`."""
+    return mimic.statement(FORM, source, variables, request, dialect, schemas)

@@ -16,6 +16,7 @@ from mortcond.tables.scan import Table
 
 STAY_IDS = ("subject_id", "hadm_id", "icustay_id")
 STAY_FACTS = ("first_careunit", "last_careunit", "first_wardid", "last_wardid", "intime", "outtime", "los")
+PATIENT_FACTS = ("subject_id", "gender", "dob", "dod")
 ADMISSION_TIMES = ("admittime", "dischtime", "deathtime")
 ADULT_YEARS = 18
 OLDEST_YEARS = 90  # MIMIC-III moves the birth of patients older than 89 to 300 years before
@@ -120,7 +121,7 @@ def with_people(connection, stays: pd.DataFrame, patients: pd.DataFrame, admissi
 
 
 def _patients(connection, table: Table) -> pd.DataFrame:
-    patients = rows_of(connection, table, ("subject_id", "gender", "dob", "dod"), unique="subject_id")
+    patients = rows_of(connection, table, PATIENT_FACTS, unique="subject_id")
     patients = numbers(patients, table, ("subject_id",), required=True)
     return dates(patients, table, required=("dob",), optional=("dod",))
 

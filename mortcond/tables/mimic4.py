@@ -20,13 +20,14 @@ import pandas as pd
 from mortcond.core.errors import InputError
 from mortcond.tables import Records, Request, mimic, mimic3_cohort, scan
 from mortcond.tables.charted import Rules
-from mortcond.tables.mimic import EventTable
+from mortcond.tables.mimic import EventTable, SmallTable
 from mortcond.tables.mimic3_cohort import ADULT_YEARS, Cohort
 from mortcond.tables.scan import Table
 from mortcond.variables import Variables
 
 FOLDERS = ("hosp", "icu", "core")
 STAY_IDS = ("subject_id", "hadm_id", "stay_id")
+PATIENT_FACTS = ("subject_id", "gender", "anchor_age", "anchor_year", "dod")
 CODE = ("icd_code", "icd_version")
 STAY_FACTS = ("first_careunit", "last_careunit", "intime", "outtime", "los")
 
@@ -57,6 +58,11 @@ def detect(source: Path) -> bool:
 def read(source: Path, variables: Variables, request: Request) -> Records:
     """Read MIMIC-IV tables; see `tables.read`."""
     return mimic.read(FORM, source, variables, request)
+
+
+def statement(source: Path, variables: Variables, request: Request, dialect: str, schemas: tuple[str, ...]) -> str:
+    """Return the scan as SQL; see `tables.statement`."""
+    return mimic.statement(FORM, source, variables, request, dialect, schemas)
 
 
 def read_cohort(connection, source: Path, request: Request) -> Cohort:
@@ -104,8 +110,7 @@ def _join(connection, stays: pd.DataFrame, tables: dict[str, Table]) -> pd.DataF
 
 
 def _patients(connection, table: Table) -> pd.DataFrame:
-    columns = ("subject_id", "gender", "anchor_age", "anchor_year", "dod")
-    patients = mimic3_cohort.rows_of(connection, table, columns, unique="subject_id")
+    patients = mimic3_cohort.rows_of(connection, table, PATIENT_FACTS, unique="subject_id")
     patients = mimic3_cohort.numbers(patients, table, ("subject_id", "anchor_age", "anchor_year"), required=True)
     return mimic3_cohort.dates(patients, table, required=(), optional=("dod",))
 
@@ -130,10 +135,17 @@ FORM = mimic.Form(
     items=("mimic4", "mimic3"),  # the ids of MetaVision and of the laboratory are the same in both
     events={
         "chartevents": EventTable(stay="stay_id", flag=None),
-        "labevents": EventTable(stay=None, flag=None),
+        "labevents": EventTable(stay=None, flag=None, module="hosp"),
         "outputevents": EventTable(stay="stay_id", flag=None, required=False),
     },
     find=find,
     cohort=read_cohort,
+    small={
+        "icustays": SmallTable(STAY_IDS + STAY_FACTS, unlabelled=True),
+        "patients": SmallTable(PATIENT_FACTS, unlabelled=True),
+        "admissions": SmallTable(("subject_id", "hadm_id", *mimic3_cohort.ADMISSION_TIMES)),
+        "diagnoses_icd": SmallTable(("subject_id", "hadm_id", *CODE)),
+        "d_icd_diagnoses": SmallTable(CODE, optional=True),
+    },
     rules=Rules(early=True, points=True),
 )

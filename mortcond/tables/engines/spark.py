@@ -1,0 +1,236 @@
+"""Spark: on this machine, a standalone cluster, or whatever Spark Connect leads to. Goes out: an `Engine`.
+
+Comes in: the master, and where the tables are: a path that Spark reads (files of tables as published, or folders in
+Parquet or Delta), or catalog.schema of tables that it knows (Iceberg, Delta, Hive). The statement runs on the cluster;
+its rows come back as Parquet where the workers see this machine's folders, else through the driver.
+"""
+
+import csv
+import logging
+import re
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mortcond.core.console import Console
+from mortcond.core.errors import InputError
+from mortcond.tables import scan
+
+DEFAULT_MASTER = "local[2]"
+ENDINGS = (".parquet", ".csv", ".csv.gz", "")
+CSV_OPTIONS = {"header": "true", "quote": '"', "escape": '"', "mode": "FAILFAST", "inferSchema": "false"}
+_LOG_SETTINGS = Path(__file__).resolve().parent / "log4j2.properties"
+SETTINGS = {
+    "spark.sql.session.timeZone": "UTC",  # a time is what the table says, wherever this runs
+    "spark.sql.ansi.enabled": "true",  # a text for a number is an error, and no gap
+}
+LAUNCH = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
+}
+BATCH_ROWS = 10_000
+CONNECT_SECONDS = 10
+
+
+@dataclass
+class SparkEngine:
+    """An open session; see `engines.Engine`."""
+
+    session: object
+    where: str
+    source: str  # a path, or catalog.schema
+    local: bool  # whether the workers are on this machine and see its folders
+    name: str = "spark"
+    folder: Path | None = None  # where the tables are, if that is a folder of this machine
+    found: dict[str, str] = field(default_factory=dict)  # table -> relation
+
+    def columns(self, table: str) -> tuple[str, ...] | None:
+        frame = self._frame(table)
+        if frame is None:
+            return None
+        view = f"mortcond_{table.lower()}"
+        with explained(self.where):
+            frame.createOrReplaceTempView(view)
+            self.found[table] = view
+            return tuple(column.lower() for column in frame.columns)
+
+    def relation(self, table: str) -> str:
+        return self.found[table]
+
+    def save(self, sql: str, folder: Path, console: Console, description: str) -> None:
+        with explained(self.where), console.progress(description) as bar:
+            frame = self.session.sql(sql)
+            if self.local:
+                frame.write.mode("overwrite").parquet(folder.resolve().as_uri())
+                if not (folder / "_SUCCESS").exists():
+                    raise InputError(f"{self.where} wrote nothing to {folder}.", "Its workers must see that folder.")
+            else:
+                _through_driver(frame, folder / "part-0.csv", bar)
+
+    def _frame(self, table: str):
+        """Return a table as a DataFrame of Spark, None where there is none."""
+        if is_path(self.source):
+            return self._of_path(table)
+        with explained(self.where):
+            name = f"{self.source}.{table.lower()}"
+            return self.session.table(name) if self.session.catalog.tableExists(name) else None
+
+    def _of_path(self, table: str):
+        if self.folder is not None:
+            places = [self.folder, *_modules(self.folder)]
+            found = next(filter(None, (scan.find(place, table) for place in places)), None)
+            if found:
+                return self._load([path.resolve().as_uri() for path in found.files], found.files[0].name)
+        for base in (self.source.rstrip("/"), *(f"{self.source.rstrip('/')}/{part}" for part in ("hosp", "icu"))):
+            for name in (table.lower(), table.upper()):
+                for ending in ENDINGS:
+                    frame = self._tried(f"{base}/{name}{ending}", ending)
+                    if frame is not None:
+                        return frame
+        return None
+
+    def _load(self, paths: list[str], name: str):
+        with explained(self.where):
+            if name.lower().endswith(".parquet"):
+                return self.session.read.parquet(*paths)
+            return self.session.read.options(**CSV_OPTIONS).csv(paths)
+
+    def _tried(self, path: str, ending: str):
+        """Return what is at a path, None where nothing is; a folder without an ending may be Delta or Parquet."""
+        from pyspark.errors import AnalysisException
+
+        forms = ("delta", "parquet") if ending == "" else ("parquet",) if ending == ".parquet" else ("csv",)
+        for form in forms:
+            try:
+                reader = self.session.read.format(form)
+                frame = (reader.options(**CSV_OPTIONS) if form == "csv" else reader).load(path)
+                return frame if frame.columns else None
+            except AnalysisException:
+                continue
+            except Exception as error:
+                if "DATA_SOURCE_NOT_FOUND" in str(error) or "delta" in str(error).lower():
+                    continue
+                raise _explain(error, self.where) from None
+        return None
+
+
+def is_path(source: str) -> bool:
+    """Say whether a SOURCE is a path and no catalog.schema."""
+    return "/" in source or "\\" in source or Path(source).exists()
+
+
+@contextmanager
+def opened(source: str | None, master: str | None) -> Iterator[SparkEngine]:
+    """Start or reach Spark; see `engines.opened`."""
+    if not source:
+        raise InputError("Spark does not know where the tables are.", "Name a path, or catalog.schema, as SOURCE.")
+    with session(master) as found:
+        here = Path(source) if Path(source).is_dir() else None
+        where = f"Spark ({master or DEFAULT_MASTER})"
+        yield SparkEngine(found, where, source, sees_this_machine(master), folder=here)
+
+
+@contextmanager
+def session(master: str | None) -> Iterator[object]:
+    """Open a session of Spark on a master, and close it.
+
+    Raises InputError where Spark is not installed, has no Java, or the master cannot be reached.
+    """
+    _reach(master)
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    try:
+        from pyspark.sql import SparkSession
+    except ImportError:
+        raise InputError("pyspark is not installed.", "pip install 'mortcond[spark]'") from None
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # it prints each failed query as JSON
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    where = f"Spark ({master or DEFAULT_MASTER})"
+    with explained(where):
+        builder = SparkSession.builder.appName("mortcond")
+        if (master or "").startswith("sc://"):
+            found = builder.remote(master).getOrCreate()
+        else:
+            for key, value in LAUNCH.items():
+                builder = builder.config(key, value)
+            found = builder.master(master or DEFAULT_MASTER).getOrCreate()
+        for key, value in SETTINGS.items():
+            found.conf.set(key, value)
+    try:
+        yield found
+    finally:
+        found.stop()
+
+
+def _reach(master: str | None) -> None:
+    """Raise InputError where nothing listens at a master's address: Spark itself would try for a minute."""
+    places = re.findall(r"([^/,:]+):([0-9]+)", (master or "").partition("://")[2])
+    faults = []
+    for host, port in places:
+        try:
+            socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+            return
+        except OSError as error:
+            faults.append(f"{host}:{port}: {error.strerror or error}")
+    if faults:
+        raise InputError(f"Spark cannot be reached ({'; '.join(faults)}).", "Check --spark-master and the cluster.")
+
+
+def sees_this_machine(master: str | None) -> bool:
+    """Say whether the workers of a master are surely on this machine."""
+    host = (master or DEFAULT_MASTER).partition("://")[2].split(":")[0]
+    return (master or DEFAULT_MASTER).startswith("local") or host in ("localhost", "127.0.0.1", "::1")
+
+
+@contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Turn what Spark raises into an InputError that names the cause."""
+    try:
+        yield
+    except (InputError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        if not type(error).__module__.startswith(("pyspark", "py4j", "grpc", "socket", "builtins")):
+            raise
+        raise _explain(error, where) from None
+
+
+def _explain(error: Exception, where: str) -> InputError:
+    text = str(error)
+    cause = _cause(text) or type(error).__name__
+    if "JAVA_GATEWAY_EXITED" in text or "Java gateway" in text:
+        return InputError("Spark found no Java.", "Install Java 17 (Debian: openjdk-17-jre-headless).")
+    if any(mark in text for mark in ("Connection refused", "UNAVAILABLE", "All masters are unresponsive")):
+        return InputError(f"{where} cannot be reached, or went away: {cause}.", "Check --spark-master and the cluster.")
+    if "CAST_INVALID_INPUT" in text or "MALFORMED_RECORD" in text:
+        return InputError(f"{where}: a cell is not what its column must hold: {cause}.", "Mend the table.")
+    return InputError(f"{where} gave up: {cause}.", "Check the tables and the cluster, and run the command again.")
+
+
+def _cause(text: str) -> str:
+    """Return the line of Spark's message that says what happened, of the many that do not."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("[") or "Exception: [" in line]
+    chosen = (told or [line for line in lines if not line.startswith(("An error occurred", "at "))] or lines or [""])[0]
+    chosen = chosen.partition("Exception: ")[2] if "Exception: [" in chosen else chosen
+    return chosen.split(" SQLSTATE")[0].rstrip(" .:;")
+
+
+def _modules(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name.lower() in ("hosp", "icu", "core")]
+
+
+def _through_driver(frame, path: Path, bar) -> None:
+    """Write the rows of a frame as they come, a batch at a time."""
+    done = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_NOTNULL) if hasattr(csv, "QUOTE_NOTNULL") else csv.writer(file)
+        writer.writerow(frame.columns)
+        for row in frame.toLocalIterator(prefetchPartitions=True):
+            writer.writerow(row)
+            done += 1
+            if done % BATCH_ROWS == 0:
+                bar.advance(1, note=f"{done:,} rows")
