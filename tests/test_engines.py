@@ -65,9 +65,9 @@ def read(source, scratch: Path, **request) -> tables.Records:
     return tables.read(Path(source), load("paper76"), Request(scratch, console=Console(quiet=True), **request))
 
 
-def by_postgres(server, schemas: str | None, scratch: Path, **dsn) -> tables.Records:
+def by_postgres(server, schemas: str | None, scratch: Path, strict=False, **dsn) -> tables.Records:
     with opened("postgres", schemas, dsn=server.dsn(**dsn)) as engine:
-        return read("nowhere", scratch, engine=engine)
+        return read("nowhere", scratch, engine=engine, strict=strict)
 
 
 def same(records, others) -> None:
@@ -162,7 +162,7 @@ def test_no_tables(server, tmp_path):
         by_postgres(server, "public", tmp_path / "1")
 
 
-def changed(server, tmp_path, schema: str, *changes: str) -> tables.Records:
+def changed(server, tmp_path, schema: str, *changes: str, strict=False) -> tables.Records:
     """Read a copy of the tables in which something is changed."""
     import psycopg
 
@@ -170,7 +170,7 @@ def changed(server, tmp_path, schema: str, *changes: str) -> tables.Records:
     with psycopg.connect(server.dsn(), autocommit=True) as connection:
         for change in changes:
             connection.execute(change)
-    return by_postgres(server, schema, tmp_path / "1")
+    return by_postgres(server, schema, tmp_path / "1", strict)
 
 
 def test_a_missing_big_table(server, tmp_path):
@@ -195,7 +195,8 @@ def test_a_text_for_a_number(server, tmp_path):
 
 def test_an_event_that_is_no_number_is_still_located(server, tmp_path):
     with pytest.raises(InputError, match=r"row [0-9]+, column VALUE: 'fast' is no number"):
-        changed(server, tmp_path, "fast", "UPDATE fast.chartevents SET value = 'fast' WHERE itemid = 211")
+        change = "UPDATE fast.chartevents SET value = 'fast' WHERE itemid = 211"
+        changed(server, tmp_path, "fast", change, strict=True)
 
 
 def test_a_role_without_the_right_to_read(server, tmp_path):
