@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from mortcond.core.errors import InputError
+from mortcond.tables import cells
 
 TRAIN_SHARE, VAL_SHARE, TEST_SHARE = 0.70, 0.15, 0.15
 SPLITS = ("train", "val", "test")
 FEW_DEATHS = 30
 FEW_TEST_STAYS = 100
-_FLAGS = {"0": "", "1": "test", "train": "train", "val": "val", "test": "test"}  # "": train or val, by the hash
+_FLAGS = {0: "", 1: "test", "train": "train", "val": "val", "test": "test"}  # "": train or val, by the hash
 
 
 def assign(stays: pd.DataFrame, seed: int, split_file: Path | None = None) -> tuple[np.ndarray, str]:
@@ -75,20 +76,31 @@ def read_split_file(path: Path) -> dict[int, str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for number, row in enumerate(csv.reader(file), 1):
-                if not row or (number == 1 and not row[0].strip().isdigit()):  # an empty line, a header
+                patient, flag = (_cell(row, place) for place in range(2))
+                if not row or (number == 1 and patient is None):  # an empty line, a header
                     continue
-                patient, flag = row[0].strip(), row[1].strip() if len(row) > 1 else ""
-                if len(row) != 2 or not patient.isdigit() or flag not in _FLAGS:
+                if len(row) != 2 or not isinstance(patient, int) or flag not in _FLAGS:
                     raise InputError(f"{path}, row {number}: {','.join(row)!r} is no patient with a split.", remedy)
-                if splits.setdefault(int(patient), _FLAGS[flag]) != _FLAGS[flag]:
+                if splits.setdefault(patient, _FLAGS[flag]) != _FLAGS[flag]:
                     raise InputError(f"{path}, row {number}: patient {patient} has two splits.", "Keep one of them.")
     except FileNotFoundError:
         raise InputError(f"There is no split file {path}.", "Check the path given to --split-file.") from None
+    except csv.Error as error:
+        raise InputError(f"{path} is no CSV ({error}).", remedy) from None
     except UnicodeDecodeError:
         raise InputError(f"{path} holds a byte that is no UTF-8.", remedy) from None
     if not splits:
         raise InputError(f"{path} lists no patient.", remedy)
     return splits
+
+
+def _cell(row: list[str], place: int) -> int | str | None:
+    """Return a whole number where a cell holds one; a split by its name; None for anything else."""
+    text = row[place].strip() if place < len(row) else ""
+    try:
+        return cells.whole(text)
+    except ValueError:
+        return text if text in _FLAGS else None
 
 
 def summary(stays: pd.DataFrame, split: np.ndarray) -> dict[str, dict[str, int]]:

@@ -79,7 +79,7 @@ def preprocess(
         session.console.note(f"No SOURCE given: using the bundled sample, a synthetic hospital ({source}).")
     chosen = old.variables if old else load(variables)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(target.parent) as scratch:
+    with scratch_folder(_near(target)) as scratch:
         limits = {"memory_limit": memory_limit, "threads": threads, "console": session.console}
         records = tables.read(source, chosen, Request(scratch, outcomes, **limits), format)
         _refuse_empty(source, records)
@@ -92,6 +92,15 @@ def preprocess(
         _write(session, target, source, records, split, spec, result, {"apply": apply, "split_file": split_file})
     _report(session, result)
     return result
+
+
+def _near(target: Path) -> Path | None:
+    """Return the folder for scratch files: the target's, unless its name is no UTF-8, which DuckDB cannot write to."""
+    try:
+        str(target.absolute()).encode()
+    except UnicodeEncodeError:
+        return None
+    return target.parent
 
 
 def _derived(text: str) -> tuple[str, ...]:
@@ -161,7 +170,8 @@ def _write(session: Session, target: Path, source: Path, records, split, spec, r
 def _source_inputs(source: Path, records: Records) -> dict[str, dict[str, str]]:
     """Return the manifest's record of what was read: file by file where the source says which and they are few."""
     hashes = {path: sha256(path) for path in sorted(records.files)}
-    listed = "".join(f"{path.name}\0{digest}\n" for path, digest in hashes.items()).encode()
+    listed = "".join(f"{path.name}\0{digest}\n" for path, digest in hashes.items())
+    listed = listed.encode(errors="surrogateescape")  # names need not be UTF-8
     whole = hashlib.sha256(listed).hexdigest() if hashes else sha256(source)
     files = hashes if len(hashes) <= MOST_FILES_NAMED else {}
     named = {f"source/{path.name}": {"path": str(path), "sha256": digest} for path, digest in files.items()}

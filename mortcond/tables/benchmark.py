@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from mortcond.core.errors import InputError
-from mortcond.tables import Records, Request, long, scan
+from mortcond.tables import Records, Request, cells, long, scan
 from mortcond.variables import Variables
 from mortcond.variables.cleaning import NUMBER
 
@@ -51,7 +51,9 @@ def detect(source: Path) -> bool:
 def read(source: Path, variables: Variables, request: Request) -> Records:
     """Read the benchmark's folder; see `tables.read`."""
     root = _root(source)
-    listed = [stay for folder in FOLDERS if (root / folder / LIST).is_file() for stay in _listed(root, folder)]
+    listed = [
+        stay for folder in FOLDERS if (root / folder / LIST).is_file() for stay in _listed(root, folder, request.labels)
+    ]
     if not listed:
         raise InputError(f"{root}: its list files list no stay.", _REMEDY)
     names = long.names_of(variables, "benchmark", own=True)
@@ -74,45 +76,55 @@ def _root(source: Path) -> Path:
     return source / TASK if (source / TASK).is_dir() else source
 
 
-def _listed(root: Path, folder: str) -> list[Stay]:
+def _listed(root: Path, folder: str, labels: bool) -> list[Stay]:
     """Return the stays of a list file.
 
     Raises InputError that names the row and the column at fault.
     """
     path = root / folder / LIST
-    validation = {row[STAY] for _, row in _rows(root / "val_listfile.csv")} if folder == "train" else set()
+    validation = {row[STAY] for _, row in _rows(root / "val_listfile.csv", (STAY,))} if folder == "train" else set()
     stays: dict[int, Stay] = {}
-    for line, row in _rows(path):
+    for line, row in _rows(path, (STAY, DIED) if labels else (STAY,)):
         name = _NAME.fullmatch(row[STAY])
         if not name:
             problem = (
                 f"{path}, row {line}, column {STAY}: {row[STAY]!r} is no name such as 10006_episode1_timeseries.csv."
             )
             raise InputError(problem, _REMEDY)
-        if row[DIED] not in ("0", "1"):
+        died = _died(row[DIED]) if labels else 0
+        if died is None:
             raise InputError(f"{path}, row {line}, column {DIED}: {row[DIED]!r} is neither 0 nor 1.", _REMEDY)
         patient, episode = int(name[1]), int(name[2])
         stay_id = patient * EPISODES + episode
+        if stay_id > cells.LONGEST:
+            raise InputError(f"{path}, row {line}: the number of patient {patient} is too large.", "Number them anew.")
         if stay_id in stays:
             raise InputError(f"{path}, row {line}: {row[STAY]} is listed twice.", "Keep one of the rows.")
         file = root / folder / row[STAY]
         if not file.is_file():
             raise InputError(f"{path}, row {line}: there is no {file}.", _REMEDY)
         split = "val" if row[STAY] in validation else folder
-        stays[stay_id] = Stay(file, stay_id, patient, int(row[DIED]), split)
+        stays[stay_id] = Stay(file, stay_id, patient, died, split)
     return list(stays.values())
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def _died(text: str) -> int | None:
+    try:
+        return None if cells.is_missing(text) else int(cells.flag(text))
+    except ValueError:
+        return None
+
+
+def _rows(path: Path, columns: tuple[str, ...] = (STAY, DIED)) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a list file with their numbers; none where the file is not there."""
     if not path.is_file():
         return
     rows = csv.DictReader(io.StringIO(_text(path), newline=""))
-    missing = [column for column in (STAY, DIED) if column not in (rows.fieldnames or ())]
+    missing = [column for column in columns if column not in (rows.fieldnames or ())]
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}.", f"A list file has {STAY} and {DIED}.")
     for line, row in enumerate(rows, 2):
-        yield line, {column: (row[column] or "").strip() for column in (STAY, DIED)}
+        yield line, {column: (row.get(column) or "").strip() for column in (STAY, DIED)}
 
 
 def _text(path: Path) -> str:

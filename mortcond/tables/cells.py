@@ -9,6 +9,7 @@ since it may be another patient's by now.
 
 import re
 from decimal import Decimal
+from functools import cache
 
 import duckdb
 import pandas as pd
@@ -18,8 +19,8 @@ MISSING = (  # in any case, with blanks around
     *("#null!", "#na", "#n/a n/a", "-nan", "+nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", ".", "-", "--"),
     *("0000-00-00", "0000-00-00 00:00:00"),
 )
-TRUE = ("1", "true", "t", "yes", "y")
-FALSE = ("0", "false", "f", "no", "n")
+TRUE = ("1", "true", "t")
+FALSE = ("0", "false", "f")
 EXACT_FLOAT = 2**53  # from here on a float of 64 bits does not hold every whole number
 SHORTENED = 10**11  # Excel shortens whole numbers of 12 digits and more to 1.23457E+11
 LONGEST = 2**63 - 1
@@ -65,6 +66,14 @@ def whole(text: str) -> int | None:
     return int(value)
 
 
+def same(text: str, value: int) -> bool:
+    """Say whether a cell holds this whole number."""
+    try:
+        return whole(text) == value
+    except ValueError:
+        return False
+
+
 def flag(text: str) -> bool | None:
     """Return the truth that a cell holds, None where it is missing; raises ValueError where it is something else."""
     word = text.strip(_BLANKS).lower()
@@ -94,13 +103,13 @@ def missing_sql(cell: str) -> str:
 
 def whole_sql(cell: str, otherwise: str = "NULL") -> str:
     """Return the whole number of a cell as BIGINT, NULL where it is missing; see `whole`."""
-    exact = f"regexp_full_match({cell}, '[0-9]{{1,18}}')"
+    usual = f"CAST(TRY_CAST({cell} AS BIGINT) AS VARCHAR) = {cell}"
     decimal = f"regexp_full_match({_trimmed(cell)}, {_literal(_DECIMAL.pattern)})"
     value = f"TRY_CAST({_trimmed(cell)} AS DOUBLE)"
     kept = f"TRY_CAST({_trimmed(cell)} AS BIGINT)"
     digits = f"regexp_full_match({_trimmed(cell)}, {_literal(_DIGITS.pattern)})"
     limit = f"CASE WHEN contains(lower({cell}), 'e') THEN {SHORTENED} ELSE {EXACT_FLOAT} END"
-    return f"""CASE WHEN {exact} THEN CAST({cell} AS BIGINT)
+    return f"""CASE WHEN {usual} THEN TRY_CAST({cell} AS BIGINT)
         WHEN {missing_sql(cell)} THEN NULL
         WHEN {digits} AND {kept} IS NOT NULL THEN {kept}
         WHEN {decimal} AND NOT {digits} AND abs({value}) < {limit} AND {value} = floor({value}) THEN {kept}
@@ -154,9 +163,11 @@ def zone_sql(cell: str) -> str:
 
 def number_sql(cell: str, otherwise: str = "NULL") -> str:
     """Return the number of a cell as DOUBLE, NULL where it is missing; what is infinite is none."""
-    decimal = f"regexp_full_match({_trimmed(cell)}, {_literal(_DECIMAL.pattern)})"
-    return f"""CASE WHEN {missing_sql(cell)} THEN NULL
-        WHEN {decimal} AND abs(TRY_CAST({_trimmed(cell)} AS DOUBLE)) < 1e308 THEN TRY_CAST({_trimmed(cell)} AS DOUBLE)
+    value = f"TRY_CAST({_trimmed(cell)} AS DOUBLE)"
+    usual = f"isfinite(TRY_CAST({cell} AS DOUBLE)) AND NOT contains({cell}, '_')"
+    return f"""CASE WHEN {usual} THEN TRY_CAST({cell} AS DOUBLE)
+        WHEN {missing_sql(cell)} THEN NULL
+        WHEN isfinite({value}) AND NOT contains({cell}, '_') THEN {value}
         ELSE {otherwise} END"""
 
 
@@ -174,7 +185,7 @@ def read(texts: pd.Series, kind: str) -> tuple[pd.Series, pd.Series]:
     """
     codes, distinct = pd.factorize(texts, use_na_sentinel=True)
     cells = pd.DataFrame({"c": pd.Series(distinct, dtype="object")})
-    with duckdb.connect(config={"threads": 1}) as connection:
+    with _connection().cursor() as connection:
         connection.register("cells", cells)
         found = connection.execute(f"SELECT {READERS[kind]('c')}, {missing_sql('c')} FROM cells").fetchall()
     values = pd.Series([value for value, _ in found] + [None], dtype=_TYPES[kind])
@@ -182,6 +193,11 @@ def read(texts: pd.Series, kind: str) -> tuple[pd.Series, pd.Series]:
     picked, gap = values.take(codes), gaps.take(codes)  # -1, the last, is a cell that is not there
     picked.index = gap.index = texts.index
     return picked, picked.isna() & ~gap
+
+
+@cache
+def _connection() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"threads": 1})  # to open one takes longer than to read a small column
 
 
 def fault(text: str, kind: str) -> str:

@@ -15,21 +15,16 @@ from pathlib import Path
 import pandas as pd
 
 from mortcond.core.errors import InputError
-from mortcond.tables import Records, Request, long, scan
+from mortcond.tables import Records, Request, cells, long, scan
+from mortcond.tables.cells import READERS
 from mortcond.tables.scan import Table
 from mortcond.variables import Variables
 
 EVENT_COLUMNS = ("stay_id", "hours", "variable", "value")
 OPTIONAL = ("age", "sex", "icu_type", "split")
-DIED = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 SEX = {"f": "F", "female": "F", "m": "M", "male": "M"}
 SPLITS = ("train", "val", "test")
-_BAD_CELLS = {
-    "stay_id": "stay_id IS NULL OR stay_id <> floor(stay_id)",
-    "hours": "hours IS NULL OR hours <> hours OR hours - hours <> 0",
-    "name": "name IS NULL OR name = ''",
-}
-MISSING = ("nan", "NaN", "NA", "NULL", "null")
+KINDS = {"stay_id": "whole", "hours": "number"}
 
 
 def detect(source: Path) -> bool:
@@ -45,8 +40,8 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
     stays_table = _stays_table(source, request)
     names = long.names_of(variables, "events", own=True)
     with scan.connect(request.scratch, request.memory_limit, request.threads) as connection:
-        _load(connection, events_table, request)
-        notes = long.ignored(connection, names)
+        notes = _load(connection, events_table, request)
+        notes += long.ignored(connection, names)
         _refuse_unknown(connection, events_table, names, variables)
         stays = _stays(connection, stays_table, request)
         notes += _strangers(connection, stays, request)
@@ -71,38 +66,39 @@ def _stays_table(source: Path, request: Request) -> Table | None:
     return scan.require(folder, "stays") if request.labels else scan.find(folder, "stays")
 
 
-def _load(connection, table: Table, request: Request) -> None:
-    """Make the relation `raw` of the events; their numbers are checked on the way."""
+def _load(connection, table: Table, request: Request) -> tuple[str, ...]:
+    """Make the relation `raw` of the events, and `seen` of every row with a stay; return a note on what is left out.
+
+    A row without a value tells that its stay is there; one without stay, hours or variable tells nothing.
+    """
     path = request.scratch / "loaded.parquet"
-    missing = ", ".join(scan.literal(text) for text in MISSING)
+    stay_id, hours = (READERS[kind](f"e.{name}", cells.raising(f"e.{name}", kind)) for name, kind in KINDS.items())
     sql = f"""
-        SELECT CAST(stay_id AS DOUBLE) AS stay_id, CAST(hours AS DOUBLE) AS hours, trim(variable) AS name,
-               trim(value) AS text
+        SELECT {stay_id} AS stay_id, {hours} AS hours, nullif(trim(e.variable), '') AS name,
+               nullif(trim(e.value), '') AS text
         FROM {table.sql(EVENT_COLUMNS)} e
-        WHERE value IS NOT NULL AND trim(value) NOT IN ({missing})
     """
     copy = f"COPY ({sql}) TO {scan.literal(path)} (FORMAT parquet)"
-    kinds = {"stay_id": "number", "hours": "number"}
-    scan.run(connection, copy, request.console, f"Reading {table.name}", (table,), kinds)
-    for column, bad in _BAD_CELLS.items():
-        sql = f"SELECT {column} FROM {scan.parquet_sql(path)} WHERE {bad} LIMIT 1"
-        found = connection.execute(sql).fetchall()
-        if found:
-            raise InputError(f"{_locate_bad(table, column, found[0][0])}.", "Mend the row, or leave it out.")
-    typed = "CAST(stay_id AS BIGINT) AS stay_id, hours, name, text"
-    connection.execute(f"CREATE VIEW raw AS SELECT {typed} FROM {scan.parquet_sql(path)}")
+    scan.run(connection, copy, request.console, f"Reading {table.name}", (table,), KINDS)
+    connection.execute(f"CREATE VIEW seen AS SELECT * FROM {scan.parquet_sql(path)} WHERE stay_id IS NOT NULL")
+    placed = "hours IS NOT NULL AND name IS NOT NULL"
+    connection.execute(f"CREATE VIEW raw AS SELECT * FROM seen WHERE text IS NOT NULL AND {placed}")
+    lost = f"text IS NOT NULL AND (stay_id IS NULL OR NOT ({placed}))"
+    count = connection.execute(f"SELECT count(*) FROM {scan.parquet_sql(path)} WHERE {lost}").fetchall()[0][0]
+    return _incomplete(table, count, request) if count else ()
 
 
-def _locate_bad(table: Table, column: str, value: float | str | None) -> str:
-    name = "variable" if column == "name" else column
-    text = "" if value is None else str(value)
+def _incomplete(table: Table, count: int, request: Request) -> tuple[str, ...]:
+    """Return a note on rows that lack a stay, hours or variable; raises InputError where the request is strict."""
 
-    def matches(row: dict[str, str]) -> bool:
-        cell = row[name].strip()
-        return row["value"].strip() not in ("", *MISSING) and (cell == text or (text != "" and float(cell) == value))
+    def incomplete(row: dict[str, str]) -> bool:
+        placed = row["variable"].strip() and not any(cells.is_missing(row[name]) for name in KINDS)
+        return row["value"].strip() != "" and not placed
 
-    wanted = {"stay_id": "a whole number", "hours": "a number of hours", "name": "a variable"}[column]
-    return f"{scan.locate(table, matches)}, column {name}: {text!r} is not {wanted}"
+    where = scan.locate(table, incomplete)
+    if request.strict:
+        raise InputError(f"{where}: a row without stay_id, hours or variable.", "Mend the row, or leave out --strict.")
+    return (f"{count:,} rows without stay_id, hours or variable left out; the first is {where}",)
 
 
 def _refuse_unknown(connection, table: Table, names: long.Names, variables: Variables) -> None:
@@ -120,7 +116,7 @@ def _stays(connection, table: Table | None, request: Request) -> pd.DataFrame:
     Raises InputError that names file, row and column at fault.
     """
     if table is None:
-        stays = scan.frame(connection, "SELECT DISTINCT stay_id FROM raw ORDER BY stay_id")
+        stays = scan.frame(connection, "SELECT DISTINCT stay_id FROM seen ORDER BY stay_id")
         return stays.assign(subject_id=stays.stay_id, died=0, age=float("nan"), sex="", icu_type="", split="")
     required = ("stay_id", "subject_id", *(("died",) if request.labels else ()))
     optional = OPTIONAL if request.labels else ("died", *OPTIONAL)
@@ -130,21 +126,25 @@ def _stays(connection, table: Table | None, request: Request) -> pd.DataFrame:
     texts = raw.fillna("").astype("str").apply(lambda column: column.str.strip())
     stays = pd.DataFrame({column: _whole(texts, table, column) for column in ("stay_id", "subject_id")})
     _refuse(texts, table, stays.stay_id.duplicated(), "stay_id", "is there twice")
-    died = texts.died.str.lower().map(DIED)
-    if request.labels:
-        _refuse(texts, table, died.isna(), "died", "is neither 0 nor 1")
-    age = pd.to_numeric(texts.age, errors="coerce").astype("float64")
-    _refuse(texts, table, age.isna() & (texts.age != "") & (texts.age.str.lower() != "nan"), "age", "is no number")
-    sex = texts.sex.str.lower().map(SEX)
-    _refuse(texts, table, sex.isna() & (texts.sex != ""), "sex", "is neither F nor M, nor empty")
-    _refuse(texts, table, ~texts.split.isin(("", *SPLITS)), "split", f"is none of {', '.join(SPLITS)}")
-    facts = {"age": age, "sex": sex.fillna(""), "icu_type": texts.icu_type, "split": texts.split}
-    return stays.assign(died=died.fillna(0) if request.labels else 0, **facts)
+    age, no_age = cells.read(texts.age, "number")
+    _refuse(texts, table, no_age, "age", "is no number")
+    words = texts[["sex", "icu_type", "split"]].map(lambda text: "" if cells.is_missing(text) else text)
+    sex = words.sex.str.lower().map(SEX)
+    _refuse(texts, table, sex.isna() & (words.sex != ""), "sex", "is neither F nor M, nor empty")
+    _refuse(texts, table, ~words.split.isin(("", *SPLITS)), "split", f"is none of {', '.join(SPLITS)}")
+    facts = {"age": age, "sex": sex.fillna(""), "icu_type": words.icu_type, "split": words.split}
+    return stays.assign(died=_died(texts, table) if request.labels else 0, **facts)
+
+
+def _died(texts: pd.DataFrame, table: Table) -> pd.Series:
+    died, bad = cells.read(texts.died, "flag")
+    _refuse(texts, table, bad | texts.died.map(cells.is_missing), "died", "is neither 0 nor 1")
+    return died.astype("uint8")
 
 
 def _whole(texts: pd.DataFrame, table: Table, column: str) -> pd.Series:
-    numbers = pd.to_numeric(texts[column], errors="coerce").astype("float64")
-    _refuse(texts, table, numbers.isna() | (numbers % 1 != 0), column, "is no whole number")
+    numbers, bad = cells.read(texts[column], "whole")
+    _refuse(texts, table, bad | numbers.isna(), column, f"is {cells.FORMS['whole']}")
     return numbers.astype("int64")
 
 
@@ -165,7 +165,7 @@ def _strangers(connection, stays: pd.DataFrame, request: Request) -> tuple[str, 
     """
     scan.store(connection, request.scratch, "listed", stays[["stay_id"]])
     sql = """
-        SELECT count(*), count(l.stay_id) FROM (SELECT DISTINCT stay_id FROM raw) r
+        SELECT count(*), count(l.stay_id) FROM (SELECT DISTINCT stay_id FROM seen) r
         LEFT JOIN listed l ON l.stay_id = r.stay_id
     """
     everyone, known = connection.execute(sql).fetchall()[0]

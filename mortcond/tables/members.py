@@ -44,9 +44,19 @@ def members(source: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
         raise InputError(f"{source} is encrypted.", "Unpack it and name the folder.") from None
 
 
+def posix(name: str) -> str:
+    """Return a member's name with slashes: some programs on Windows write backslashes into a zip."""
+    return name.replace("\\", "/")
+
+
+def base_name(name: str) -> str:
+    """Return the last part of a name, also of a file that was unpacked with backslashes in its name."""
+    return posix(name).rsplit("/", 1)[-1]
+
+
 def _in_folder(folder: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
     position = 0
-    for path in sorted(path for path in folder.rglob("*.*") if wanted(path.name) and path.is_file()):
+    for path in sorted(path for path in folder.rglob("*.*") if wanted(base_name(path.name)) and path.is_file()):
         content = path.read_bytes()
         position += len(content)
         yield str(path.relative_to(folder)), content, position
@@ -60,7 +70,7 @@ def _in_tar(source: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
                     if not member.isfile():
                         raise InputError(f"{source}: {member.name} is a link, no file.", "Unpack and check it.")
                     _refuse_large(source, member.name, member.size)
-                    yield member.name, archive.extractfile(member).read(), file.tell()
+                    yield posix(member.name), archive.extractfile(member).read(), file.tell()
         while plain.read(2**20):  # to the end, where gzip tells whether something is missing
             pass
 
@@ -69,10 +79,10 @@ def _in_zip(source: Path, wanted: Callable[[str], bool]) -> Iterator[Member]:
     position = 0
     with zipfile.ZipFile(source) as archive:
         for member in archive.infolist():
-            if wanted(_safe(source, member.filename)) and not member.is_dir():
+            if wanted(_safe(source, member.filename)) and not member.filename.endswith(("/", "\\")):
                 _refuse_large(source, member.filename, member.file_size)
                 position += member.compress_size
-                yield member.filename, archive.read(member), position
+                yield posix(member.filename), archive.read(member), position
 
 
 def _safe(source: Path, name: str) -> str:
@@ -80,7 +90,7 @@ def _safe(source: Path, name: str) -> str:
 
     Raises InputError where its path leads out of the folder that the archive is unpacked in.
     """
-    path = PurePosixPath(name.replace("\\", "/"))
+    path = PurePosixPath(posix(name))
     if path.is_absolute() or ".." in path.parts or ":" in path.parts[0:1]:
         raise InputError(f"{source} holds a member with an unsafe path: {name!r}.", "Do not trust this archive.")
     return path.name

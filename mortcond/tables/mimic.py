@@ -136,10 +136,8 @@ def _unflagged(event: EventTable) -> str:
 
 
 def _locate(tables: dict[str, Table], ids: set[str], text: str) -> str:
-    wanted = {int(item) for item in ids}
-
     def matches(row: dict[str, str]) -> bool:
-        return row.get("value") == text and cells.whole(row.get("itemid", "")) in wanted
+        return row.get("value") == text and any(cells.same(row.get("itemid", ""), int(item)) for item in ids)
 
     found = (scan.locate(table, matches) for table in tables.values())
     return f"{next(filter(None, found), ' or '.join(tables))}, column VALUE"

@@ -22,6 +22,7 @@ ADULT_YEARS = 18
 OLDEST_YEARS = 90  # MIMIC-III moves the birth of patients older than 89 to 300 years before
 TOLERANCE_HOURS = 1e-6
 DAY_SECONDS = 86_400
+NO_ID = -(2**63)  # where a stay has no patient or admission, until it is dropped for that
 
 
 @dataclass
@@ -68,6 +69,8 @@ def read(connection, source: Path, request: Request) -> Cohort:
     single = ~cohort.left.hadm_id.duplicated(keep=False)
     cohort.keep("multiple_stays_per_admission", "an admission with no other stay left", single)
     cohort.left = cohort.left.assign(age=_age(cohort.left, tables["PATIENTS"]))
+    if cohort.left.age.isna().any():
+        cohort.keep("age_unknown", "a known date of birth", cohort.left.age.notna())
     cohort.keep("age_lt_18", f"a patient of {ADULT_YEARS} years or more", cohort.left.age >= ADULT_YEARS)
     everyone = np.ones(len(cohort.left), bool)
     diagnosed = among(cohort.left, _diagnosed(connection, tables)) if request.labels else everyone
@@ -101,7 +104,7 @@ def finish(
 def checked_stays(connection, table: Table, ids: tuple[str, ...], facts: tuple[str, ...]) -> pd.DataFrame:
     """Return the table of ICU stays, their id (the last of `ids`) as stay_id; raises InputError that names the row."""
     stays = rows_of(connection, table, ids + facts, unique=ids[-1])
-    stays = numbers(stays, table, ids, required=True)
+    stays = whole_numbers(numbers(stays, table, ids[-1:], required=True), table, ids[:-1])
     stays = numbers(stays, table, ("los",), required=False)
     stays = dates(stays, table, required=("intime",), optional=("outtime",))
     stays = stays.rename(columns={ids[-1]: "stay_id"})
@@ -112,23 +115,24 @@ def checked_stays(connection, table: Table, ids: tuple[str, ...], facts: tuple[s
 def with_people(connection, stays: pd.DataFrame, patients: pd.DataFrame, admissions: Table | None) -> pd.DataFrame:
     """Add what is known of each stay's patient and admission, and whether both are `known`."""
     joined = stays.merge(patients, how="left", on="subject_id", indicator="patient")
-    known = joined.patient == "both"
+    known = (joined.patient == "both") & joined.hadm_id.notna()
     if admissions is not None:
         times = _admissions(connection, admissions)
         joined = joined.merge(times, how="left", on=["subject_id", "hadm_id"], indicator="admission")
         known &= joined.admission == "both"
-    return joined.assign(known=known)
+    ids = {name: joined[name].fillna(NO_ID).astype("int64") for name in ("subject_id", "hadm_id")}
+    return joined.assign(known=known, **ids)
 
 
 def _patients(connection, table: Table) -> pd.DataFrame:
     patients = rows_of(connection, table, PATIENT_FACTS, unique="subject_id")
-    patients = numbers(patients, table, ("subject_id",), required=True)
-    return dates(patients, table, required=("dob",), optional=("dod",))
+    patients = whole_numbers(patients, table, ("subject_id",)).dropna(subset="subject_id")
+    return dates(patients, table, required=(), optional=("dob", "dod"))
 
 
 def _admissions(connection, table: Table) -> pd.DataFrame:
     admissions = rows_of(connection, table, ("subject_id", "hadm_id", *ADMISSION_TIMES), unique="hadm_id")
-    admissions = numbers(admissions, table, ("subject_id", "hadm_id"), required=True)
+    admissions = whole_numbers(admissions, table, ("subject_id", "hadm_id")).dropna(subset=["subject_id", "hadm_id"])
     return dates(admissions, table, required=(), optional=ADMISSION_TIMES)
 
 
@@ -139,7 +143,7 @@ def _diagnosed(connection, tables: dict[str, Table]) -> pd.DataFrame:
         JOIN {codes.sql(("icd9_code",))} AS c ON c.icd9_code = d.icd9_code
     """
     found = scan.frame(connection, sql, (diagnoses, codes))
-    return numbers(found, diagnoses, ("subject_id", "hadm_id"), required=True)
+    return whole_numbers(found, diagnoses, ("subject_id", "hadm_id")).dropna().astype("int64")
 
 
 def with_task_facts(stays: pd.DataFrame, diagnosed: np.ndarray, died: pd.Series, request: Request) -> pd.DataFrame:
@@ -177,12 +181,25 @@ def rows_of(connection, table: Table, columns: tuple[str, ...], unique: str) -> 
     rows = scan.frame(connection, f"SELECT * FROM {table.sql(columns)}", (table,))
     if rows.empty:
         raise InputError(f"{table.files[0]} has no rows.", "Fetch or unpack the file again.")
-    twice = rows[unique][rows[unique].duplicated() & rows[unique].notna()]
+    ids, _ = cells.read(rows[unique], "whole")
+    twice = ids[ids.duplicated() & ids.notna()]
     if len(twice):
-        value = twice.iloc[0]
-        where = scan.locate(table, lambda row: row.get(unique) == value, occurrence=2)
+        value = int(twice.iloc[0])
+        where = scan.locate(table, lambda row: cells.same(row.get(unique, ""), value), occurrence=2)
         raise InputError(f"{where}: {unique.upper()} {value} is there a second time.", "Keep one row of each.")
     return rows
+
+
+def whole_numbers(rows: pd.DataFrame, table: Table, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Parse columns as whole numbers (Int64, NA: missing).
+
+    Raises InputError that names the first row which holds something else.
+    """
+    parsed = {}
+    for column in columns:
+        parsed[column], bad = cells.read(rows[column], "whole")
+        refuse_text(rows, table, bad, column, cells.FORMS["whole"])
+    return rows.assign(**parsed)
 
 
 def numbers(rows: pd.DataFrame, table: Table, columns: tuple[str, ...], required: bool) -> pd.DataFrame:
@@ -223,7 +240,7 @@ def refuse_text(rows: pd.DataFrame, table: Table, bad: pd.Series, column: str, f
 
 def _refuse(rows: pd.DataFrame, table: Table, bad: pd.Series, key: str, fault: str) -> None:
     if bad.any():
-        value = str(rows[key][bad].iloc[0])
+        value = int(rows[key][bad].iloc[0])
         column = "icustay_id" if key == "stay_id" and not table.has(key) else key
-        where = scan.locate(table, lambda row: row.get(column) == value)
+        where = scan.locate(table, lambda row: cells.same(row.get(column, ""), value))
         raise InputError(f"{where}: {fault}.", "Mend the row, or fetch the table again.")

@@ -20,22 +20,22 @@ from pathlib import Path
 import pandas as pd
 
 from mortcond.core.errors import InputError
-from mortcond.tables import Records, Request, long, scan
-from mortcond.tables.members import is_archive, members
+from mortcond.tables import Records, Request, cells, long, scan
+from mortcond.tables.members import base_name, is_archive, members
 from mortcond.variables import Variable, Variables
 from mortcond.variables.cleaning import Reading, number
 
 HEADER = "Time,Parameter,Value"
 DESCRIPTORS = ("RecordID", "Age", "Gender", "Height", "ICUType", "Weight")
-SEX = {"0": "F", "1": "M"}
-ICU_TYPES = {"1": "coronary care", "2": "cardiac surgery recovery", "3": "medical", "4": "surgical"}
+SEX = {0: "F", 1: "M"}
+ICU_TYPES = {1: "coronary care", 2: "cardiac surgery recovery", 3: "medical", 4: "surgical"}
 ID, DIED = "RecordID", "In-hospital_death"
 _RECORD = re.compile(r"[0-9]+\.txt", re.IGNORECASE)
 _OUTCOMES = re.compile(r"outcomes.*\.(txt|csv)", re.IGNORECASE)
 _SET = re.compile(r"set-?[a-z](\.tar\.gz|\.tgz|\.zip)?", re.IGNORECASE)
 _ROWS = re.compile(rb'(?:[^,"\n\x80-\xff]*,[^,"\n\x80-\xff]*,[^,"\n\x80-\xff]*\n)*')
-_RECORD_ID = re.compile(rb"^00:00,RecordID,\s*([0-9]+)\s*$", re.MULTILINE)
-_TIME = re.compile(r"([0-9]{1,3}):([0-5][0-9])", re.ASCII)
+_RECORD_ID = re.compile(r"^0?0:00(?::00)?,RecordID,([^\n]*)$", re.MULTILINE)
+_TIME = re.compile(r"([0-9]{1,3}):([0-5][0-9])(?::([0-5][0-9]))?", re.ASCII)
 _REMEDY = "Fetch the set again: mortcond fetch physionet2012."
 
 
@@ -99,7 +99,7 @@ def _value(variable: Variable, text: str) -> Reading:
 
 def _parts(folder: Path) -> list[Path]:
     """Return the folders and archives with records in `folder`: itself, or its sets; an unpacked set counts first."""
-    if any(_RECORD.fullmatch(path.name) for path in folder.iterdir()):
+    if any(_RECORD.fullmatch(base_name(path.name)) for path in folder.iterdir()):
         return [folder]
     sets = sorted(path for path in folder.iterdir() if _SET.fullmatch(path.name))
     unpacked = {path.name.lower(): path for path in sets if path.is_dir() and _holds_records(path)}
@@ -109,7 +109,8 @@ def _parts(folder: Path) -> list[Path]:
 
 def _files(parts: list[Path]) -> tuple[Path, ...]:
     files = [
-        sorted(path for path in part.rglob("*.*") if _wanted(path.name)) if part.is_dir() else [part] for part in parts
+        sorted(path for path in part.rglob("*.*") if _wanted(base_name(path.name))) if part.is_dir() else [part]
+        for part in parts
     ]
     return tuple(path for part in files for path in part)
 
@@ -139,7 +140,7 @@ def _combine(source: Path, parts: list[Path], request: Request) -> tuple[Path, d
             with request.console.progress(f"Reading {part.name}", total=_size(part)) as bar:
                 for name, content, position in members(part, _wanted):
                     bar.update(position)
-                    if _OUTCOMES.fullmatch(Path(name).name):
+                    if _OUTCOMES.fullmatch(base_name(name)):
                         outcomes[f"{part / name}"] = content
                         continue
                     stay_id, lines = _record(part, name, content)
@@ -164,7 +165,7 @@ def _record(part: Path, name: str, content: bytes) -> tuple[str, bytes]:
     Raises InputError that names file and row where the file has another form.
     """
     where = part / name
-    header, _, body = content.replace(b"\r\n", b"\n").strip(b"\n").partition(b"\n")
+    header, _, body = _plain(content).replace(b"\r\n", b"\n").strip(b"\n").partition(b"\n")
     if header.decode("utf-8", "replace").removeprefix("\ufeff").strip() != HEADER:
         found = header[:60].decode("utf-8", "replace")
         raise InputError(f"{where}, row 1: the header is {found!r}, not {HEADER!r}.", _REMEDY)
@@ -174,14 +175,31 @@ def _record(part: Path, name: str, content: bytes) -> tuple[str, bytes]:
         )
         found = line[:60].decode("utf-8", "replace")
         raise InputError(f"{where}, row {row}: {found!r} is no time, parameter and value.", _REMEDY)
-    ids = set(_RECORD_ID.findall(body))
+    try:
+        ids = {cells.whole(text) for text in _RECORD_ID.findall(body.decode("ascii", "replace"))} - {None}
+    except ValueError:
+        ids = set()
     if len(ids) != 1:
         raise InputError(f"{where} has no row 00:00,RecordID with one whole number.", _REMEDY)
     stay_id = ids.pop()
-    if int(stay_id) != int(Path(name).stem):
-        raise InputError(f"{where} holds record {stay_id.decode()}.", "Give the file the number of its record.")
-    head = stay_id + b","
-    return stay_id.decode(), head + body.replace(b"\n", b"\n" + head) + b"\n"
+    if stay_id != int(Path(base_name(name)).stem):
+        raise InputError(f"{where} holds record {stay_id}.", "Give the file the number of its record.")
+    head = f"{stay_id},".encode()
+    return str(stay_id), head + body.replace(b"\n", b"\n" + head) + b"\n"
+
+
+def _plain(content: bytes) -> bytes:
+    """Return a record as it is published, where another program saved it with quotes or further columns."""
+    if content.startswith(HEADER.encode()) and b'"' not in content:
+        return content
+    try:
+        rows = list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+        names = [name.strip().lower() for name in rows[0]]
+        places = [names.index(name.lower()) for name in HEADER.split(",")]
+        kept = [",".join(row[place] for place in places) for row in rows[1:] if row]
+    except (UnicodeDecodeError, ValueError, IndexError, csv.Error):
+        return content
+    return "\n".join([HEADER, *kept]).encode()
 
 
 def _load(connection, combined: Path, parts: list[Path], request: Request) -> None:
@@ -203,25 +221,31 @@ def _hours(time: str | None, parts: list[Path]) -> float:
         text = time or ""
         where = _locate(parts, lambda row: row.time == text)
         raise InputError(f"{where}, column Time: {text!r} is no time of the form HH:MM.", _REMEDY)
-    return int(parsed[1]) + int(parsed[2]) / 60
+    return int(parsed[1]) + int(parsed[2]) / 60 + int(parsed[3] or 0) / 3600
 
 
 def _stays(connection, parts: list[Path]) -> pd.DataFrame:
     """Return a row a stay from the general descriptors; `series` counts the other rows."""
     descriptors = ", ".join(scan.literal(name) for name in DESCRIPTORS)
-    facts = ", ".join(f"max(CASE WHEN name = '{name}' AND hours = 0 THEN text END) AS {name}" for name in DESCRIPTORS)
     sql = f"""
-        SELECT stay_id, {facts}, sum(CASE WHEN hours = 0 AND name IN ({descriptors}) THEN 0 ELSE 1 END) AS series
+        SELECT stay_id, sum(CASE WHEN hours = 0 AND name IN ({descriptors}) THEN 0 ELSE 1 END) AS series
         FROM raw GROUP BY stay_id
     """
     stays = scan.frame(connection, sql)
-    age = pd.to_numeric(stays.Age, errors="coerce").astype("float64")
-    bad = age.isna() & stays.Age.notna()
-    if bad.any():
-        text = stays.Age[bad].iloc[0]
-        raise InputError(f"{_locate_value(parts, 'Age', text)}: {text!r} is no age.", "Mend the row; -1 is unknown.")
+    rows = scan.frame(connection, f"SELECT stay_id, name, text FROM raw WHERE hours = 0 AND name IN ({descriptors})")
+    age, sex, icu_type = (stays.stay_id.map(_largest(rows, name, parts)) for name in ("Age", "Gender", "ICUType"))
     known = {"subject_id": stays.stay_id, "died": 0, "age": age.where(age > 0), "split": ""}
-    return stays.assign(sex=stays.Gender.map(SEX).fillna(""), icu_type=stays.ICUType.map(ICU_TYPES).fillna(""), **known)
+    return stays.assign(sex=sex.map(SEX).fillna(""), icu_type=icu_type.map(ICU_TYPES).fillna(""), **known)
+
+
+def _largest(rows: pd.DataFrame, name: str, parts: list[Path]) -> pd.Series:
+    """Return the number of a general descriptor for each stay, the largest where there are several."""
+    rows = rows[rows.name == name]
+    numbers, bad = cells.read(rows.text, "number")
+    if name == "Age" and bad.any():
+        text = rows.text[bad].iloc[0]
+        raise InputError(f"{_locate_value(parts, 'Age', text)}: {text!r} is no age.", "Mend the row; -1 is unknown.")
+    return numbers.groupby(rows.stay_id).max()
 
 
 def _locate_value(parts: list[Path], parameter: str, value: str) -> str:
@@ -235,7 +259,7 @@ def _locate(parts: list[Path], matches: Callable[[Row], bool]) -> str:
 
 def _rows(part: Path) -> Iterator[Row]:
     for name, content, _ in members(part, lambda name: _RECORD.fullmatch(name) is not None):
-        for row, line in enumerate(content.decode("utf-8-sig").splitlines()[1:], 2):
+        for row, line in enumerate(_plain(content).decode("utf-8-sig").splitlines()[1:], 2):
             time, parameter, value = line.split(",")
             yield Row(f"{part / name}, row {row}", time, parameter, value.strip())
 
@@ -298,9 +322,17 @@ def _read_outcomes(name: str, content: bytes, died: dict[int, int]) -> None:
     rows.fieldnames = columns
     for line, row in enumerate(rows, 2):
         record, outcome = ((row[column] or "").strip() for column in (ID, DIED))
-        if not (record.isascii() and record.isdigit()):
-            raise InputError(f"{name}, row {line}, column {ID}: {record!r} is no record.", _REMEDY)
-        if outcome not in ("0", "1"):
-            raise InputError(f"{name}, row {line}, column {DIED}: {outcome!r} is neither 0 nor 1.", _REMEDY)
-        if died.setdefault(int(record), int(outcome)) != int(outcome):
-            raise InputError(f"{name}, row {line}: record {record} has two outcomes.", "Keep the right one.")
+        id = _read_cell(cells.whole, record, f"{name}, row {line}, column {ID}: {record!r} is no record.")
+        dead = _read_cell(cells.flag, outcome, f"{name}, row {line}, column {DIED}: {outcome!r} is neither 0 nor 1.")
+        if died.setdefault(id, int(dead)) != int(dead):
+            raise InputError(f"{name}, row {line}: record {id} has two outcomes.", "Keep the right one.")
+
+
+def _read_cell(reader: Callable[[str], int | bool | None], text: str, problem: str) -> int | bool:
+    try:
+        value = reader(text)
+    except ValueError:
+        value = None
+    if value is None:
+        raise InputError(problem, _REMEDY)
+    return value

@@ -5,27 +5,26 @@ row. Nothing is sniffed: the first rows of a table do not tell how its later row
 """
 
 import csv
-import gzip
 import re
 import threading
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pandas as pd
 
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, UsageError
-from mortcond.tables import cells
+from mortcond.tables import cells, files
+from mortcond.tables.files import csv_sql, first_line, is_parquet, literal, parquet_sql
+
+__all__ = ["csv_sql", "literal", "parquet_sql"]
 
 ENDINGS = (".csv", ".csv.gz", ".parquet")
 _PART = r"(?:[ _.-]?(?:part)?[ _.-]?[0-9]+)?"  # CHARTEVENTS_part1.csv, chartevents-00001.parquet
-_UNREADABLE = (OSError, EOFError, zlib.error, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,14 @@ def find(folder: Path, name: str) -> Table | None:
 
     Raises InputError where the same table is there in two forms, or a file has no readable header.
     """
-    files = sorted(table_files(folder, name))
-    if not files:
+    found = sorted(table_files(folder, name))
+    if not found:
         return None
-    plain = [file for file in files if re.fullmatch(name, _stem(file), re.IGNORECASE)]
-    if len(plain) > 1 or (plain and len(files) > 1):
-        both = " and ".join(file.name for file in files[:2])
+    plain = [file for file in found if re.fullmatch(name, _stem(file), re.IGNORECASE)]
+    if len(plain) > 1 or (plain and len(found) > 1):
+        both = " and ".join(file.name for file in found[:2])
         raise InputError(f"{folder} holds {name} twice: {both}.", "Remove one of the two.")
-    return Table(name, tuple(files), tuple(_header(file) for file in files))
+    return joined(name, found)
 
 
 def single(path: Path) -> Table:
@@ -80,15 +79,15 @@ def single(path: Path) -> Table:
 
     Raises InputError where it has no readable header.
     """
-    return Table(_stem(path), (path,), (_header(path),))
+    return Table(_stem(path), (path,), (files.header(path),))
 
 
-def joined(name: str, files: list[Path]) -> Table:
+def joined(name: str, paths: list[Path]) -> Table:
     """Return the table whose parts are these files.
 
     Raises InputError where one has no readable header.
     """
-    return Table(name, tuple(files), tuple(_header(file) for file in files))
+    return Table(name, tuple(paths), tuple(map(files.header, paths)))
 
 
 def require(folder: Path, name: str) -> Table:
@@ -118,9 +117,10 @@ def connect(scratch: Path, memory_limit: str, threads: int) -> Iterator[duckdb.D
     try:
         connection = duckdb.connect(config=settings | {"preserve_insertion_order": False})
     except duckdb.Error as error:
-        raise UsageError(f"--memory-limit {memory_limit}: {_first_line(error)}.", "Give it as 1GB or 500MB.") from None
+        raise UsageError(f"--memory-limit {memory_limit}: {first_line(error)}.", "Give it as 1GB or 500MB.") from None
     with connection:
         connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+        connection.execute("SET TimeZone = 'UTC'")  # in which a Parquet's time with a zone becomes text
         # Joins run as they are written, the streamed table left, the small one right: DuckDB takes a CSV for small.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         try:
@@ -128,7 +128,7 @@ def connect(scratch: Path, memory_limit: str, threads: int) -> Iterator[duckdb.D
         except duckdb.OutOfMemoryException:
             raise InputError("The memory limit is too small for these tables.", "Raise --memory-limit.") from None
         except duckdb.IOException as error:
-            raise InputError(f"{_first_line(error)}.", "Check the free space on the disk.") from None
+            raise InputError(f"{first_line(error)}.", _remedy(error)) from None
         except (duckdb.InterruptException, RuntimeError) as error:
             if "interrupt" in str(error).lower():
                 raise KeyboardInterrupt from None
@@ -159,7 +159,7 @@ def run(
     """
     try:
         with console.progress(description, total=1) as bar, _watched(connection, bar, tables):
-            return connection.execute(sql).fetchall()
+            return _execute(connection, sql, tables).fetchall()
     except duckdb.Error as error:
         raise explain(error, tables, kinds or {}) from None
 
@@ -167,9 +167,25 @@ def run(
 def frame(connection, sql: str, tables: tuple[Table, ...] = (), kinds: dict[str, str] | None = None) -> pd.DataFrame:
     """Execute a query and return its rows as a pandas DataFrame; raises as `run`."""
     try:
-        return connection.execute(sql).df()
+        return _execute(connection, sql, tables).df()
     except duckdb.Error as error:
         raise explain(error, tables, kinds) from None
+
+
+def _execute(connection, sql: str, tables: tuple[Table, ...]):
+    """Execute a statement; where DuckDB takes a gzip for broken that only has zeros behind it, on one without them."""
+    try:
+        return connection.execute(sql)
+    except duckdb.Error as error:
+        padded = {path for table in tables for path in table.files if files.is_padded(path)}
+        if "gzip" not in str(error).lower() or not padded:
+            raise
+    scratch = Path(connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0]).parent
+    for number, path in enumerate(sorted(padded)):
+        sql = sql.replace(
+            files.sql_path(path), files.sql_path(files.unpadded(path, scratch / f"unpadded{number}.csv.gz"))
+        )
+    return connection.execute(sql)
 
 
 def explain(error: duckdb.Error, tables: tuple[Table, ...], kinds: dict[str, str] | None = None) -> Exception:
@@ -178,19 +194,25 @@ def explain(error: duckdb.Error, tables: tuple[Table, ...], kinds: dict[str, str
         return error
     for table in tables:
         for path, header in zip(table.files, table.headers, strict=True):
-            fault = _fault(path, len(header)) or _misfit(path, kinds or {})
+            fault = files.fault(path, len(header)) or _misfit(path, kinds or {})
             if fault:
                 return InputError(*fault)
     if isinstance(error, duckdb.IOException | duckdb.ConversionException | duckdb.InvalidInputException):
         named = next((path for table in tables for path in table.files if str(path) in str(error)), None)
-        problem = f"{named} cannot be read ({_first_line(error)})." if named else f"{_first_line(error)}."
-        return InputError(problem, "Check the tables and the free space on the disk.")
+        problem = f"{named} cannot be read ({first_line(error)})." if named else f"{first_line(error)}."
+        return InputError(problem, _remedy(error))
     return error
+
+
+def _remedy(error: duckdb.Error) -> str:
+    text = str(error).lower()
+    full = "space" in text or "write" in text or "offload" in text
+    return "Check the free space on the disk." if full else "Check the file, and fetch or write it again."
 
 
 def locate(table: Table, matches: Callable[[dict[str, str]], bool], occurrence: int = 1) -> str:
     """Return "file, row n" of the first (or a further) row that matches, a dict by lower-case column name; "": none."""
-    found = (f"{path}, row {number}" for path in table.files for number, row in _rows(path) if matches(row))
+    found = (f"{path}, row {number}" for path in table.files for number, row in files.rows(path) if matches(row))
     return next(islice(found, occurrence - 1, None), "")
 
 
@@ -203,34 +225,8 @@ def store(connection, scratch: Path, name: str, rows: pd.DataFrame) -> None:
     connection.execute(f"CREATE TABLE {name} AS SELECT * FROM {csv_sql(path, columns)}")
 
 
-def csv_sql(path: Path, columns: dict[str, str]) -> str:
-    """Return the relation of a CSV file whose columns and types are known."""
-    kinds = ", ".join(f"{literal(name)}: '{kind}'" for name, kind in columns.items())
-    form = "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', nullstr = ''"
-    compression = "gzip" if path.name.lower().endswith(".gz") else "none"
-    return f"read_csv({_file(path)}, columns = {{{kinds}}}, {form}, compression = '{compression}')"
-
-
-def parquet_sql(*paths: Path) -> str:
-    """Return the relation of one or more Parquet files."""
-    return f"read_parquet([{', '.join(map(_file, paths))}])"
-
-
-def literal(text: Any) -> str:
-    """Return a text as a SQL literal."""
-    return "'" + str(text).replace("'", "''") + "'"
-
-
-def _file(path: Path) -> str:
-    return literal(re.sub(r"([*?\[])", r"[\1]", str(path)))  # DuckDB would take a folder data[1] for a pattern
-
-
 def _stem(path: Path) -> str:
     return re.sub(r"(\.csv|\.csv\.gz|\.parquet)$", "", path.name, flags=re.IGNORECASE)
-
-
-def _is_parquet(path: Path) -> bool:
-    return path.name.lower().endswith(".parquet")
 
 
 def _select(path: Path, header: tuple[str, ...], columns, optional) -> str:
@@ -246,94 +242,19 @@ def _select(path: Path, header: tuple[str, ...], columns, optional) -> str:
     return f"SELECT {picked} FROM {_reader(path, header)}"
 
 
-def _reader(path: Path, header: tuple[str, ...]) -> str:
-    if _is_parquet(path):
-        return parquet_sql(path)
-    return csv_sql(path, dict.fromkeys(header, "VARCHAR"))
-
-
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _header(path: Path) -> tuple[str, ...]:
-    try:
-        names = _parquet_header(path) if _is_parquet(path) else _csv_header(path)
-    except UnicodeDecodeError:
-        raise InputError(f"{path}, row 1: a byte that is no UTF-8.", _ENCODING) from None
-    except (*_UNREADABLE, duckdb.Error) as error:
-        raise InputError(f"{path} cannot be read: {_first_line(error)}.", "Fetch or unpack the file again.") from None
-    if not any(name.strip() for name in names):
-        raise InputError(f"{path} is empty.", "Fetch or unpack the file again.")
-    lower = [name.strip().lower() for name in names]
-    if len(set(lower)) < len(lower):
-        twice = next(name for name in lower if lower.count(name) > 1)
-        raise InputError(f"{path}, row 1: column {twice!r} appears twice.", "Use the table as published.")
-    return names
-
-
-def _csv_header(path: Path) -> tuple[str, ...]:
-    with _open(path) as file:
-        return tuple(next(csv.reader(_decoded(file)), ()))
-
-
-def _parquet_header(path: Path) -> tuple[str, ...]:
-    with duckdb.connect() as connection:
-        rows = connection.execute(f"DESCRIBE SELECT * FROM {parquet_sql(path)}").fetchall()
-    return tuple(row[0] for row in rows)
-
-
-def _open(path: Path):
-    opener = gzip.open if path.name.lower().endswith(".gz") else open
-    return opener(path, "rb")
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield each row of a file with its number as an editor counts lines (the header is row 1; Parquet: from 1)."""
-    if _is_parquet(path):
-        with duckdb.connect() as connection:
-            names = [name.lower() for name in _parquet_header(path)]
-            cursor = connection.execute(f"SELECT COLUMNS(*)::VARCHAR FROM {parquet_sql(path)}")
-            rows = (row for many in iter(lambda: cursor.fetchmany(10_000), []) for row in many)
-            for number, row in enumerate(rows, 1):
-                yield number, {name: value or "" for name, value in zip(names, row, strict=True)}
-        return
-    with _open(path) as file:
-        reader = csv.reader(_decoded(file))
-        names = [name.strip().lower() for name in next(reader, ())]
-        line = reader.line_num
-        for row in reader:
-            yield line + 1, dict(zip(names, row, strict=False))
-            line = reader.line_num
-
-
-_ENCODING = "Convert it: iconv -f latin1 -t utf-8 FILE > NEW."
-
-
-def _fault(path: Path, columns: int) -> tuple[str, str] | None:
-    """Read a file row by row for what makes it unreadable; return problem and remedy."""
-    if _is_parquet(path):
-        return _parquet_fault(path)
-    row = 1
-    try:
-        with _open(path) as file:
-            reader = csv.reader(_decoded(file), strict=True)
-            for cells in reader:
-                if cells and len(cells) != columns:
-                    return f"{path}, row {row}: {len(cells)} columns, not {columns}.", "Fetch or mend the file."
-                row = reader.line_num + 1
-    except UnicodeDecodeError as error:
-        return f"{path}, row {row}: a byte that is no UTF-8 ({error.object[error.start]:#04x}).", _ENCODING
-    except EOFError:
-        return f"{path} is cut off after row {row - 1}.", "Fetch or copy the file again."
-    except _UNREADABLE as error:
-        return f"{path}, row {row}: {_first_line(error)}.", "Fetch or mend the file."
-    return None
+def _reader(path: Path, header: tuple[str, ...]) -> str:
+    if is_parquet(path):
+        return parquet_sql(path)
+    return csv_sql(path, dict.fromkeys(header, "VARCHAR"))
 
 
 def _misfit(path: Path, kinds: dict[str, str]) -> tuple[str, str] | None:
     """Look for the first cell that does not hold what its column must; return problem and remedy."""
-    rows = _rows(path) if kinds else iter(())
+    rows = files.rows(path) if kinds else iter(())
     while block := list(islice(rows, 10_000)):
         found = [_first_misfit(block, column, kind) for column, kind in kinds.items()]
         faults = [fault for fault in found if fault is not None]
@@ -351,23 +272,6 @@ def _first_misfit(rows: list[tuple[int, dict[str, str]]], column: str, kind: str
         return None
     place = int(bad.to_numpy().argmax())
     return rows[place][0], column, texts[place]
-
-
-def _decoded(file) -> Iterator[str]:
-    return (line.decode("utf-8-sig" if number == 0 else "utf-8") for number, line in enumerate(file))
-
-
-def _parquet_fault(path: Path) -> tuple[str, str] | None:
-    try:
-        with duckdb.connect() as connection:
-            connection.execute(f"SELECT count(COLUMNS(*)) FROM {parquet_sql(path)}").fetchall()
-    except duckdb.Error as error:
-        return f"{path} cannot be read: {_first_line(error)}.", "Fetch or copy the file again."
-    return None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 @contextmanager
