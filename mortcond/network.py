@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
-from zipfile import BadZipFile
 
 import numpy as np
 
+from mortcond.core import forms, npz
+from mortcond.core.dataset_file import MOST_FEATURES, MOST_HOURS
 from mortcond.core.errors import InputError
 from mortcond.layers import LAYERS, Layer
 from mortcond.layers.operations import NUMPY
@@ -21,7 +22,7 @@ from mortcond.layers.operations import NUMPY
 INPUT = "stays"  # the name of what comes in, (stays, hours, features)
 AT_ONCE = 1024  # stays that are summarised at a time
 FORMAT = 2  # of the file
-BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, BadZipFile)
+_FORM = {"arch": str, "features": int, "hours": int, "nodes": list[dict]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,12 +172,13 @@ class Network:
 
         Raises InputError where the file is something else.
         """
+        stored = npz.read_all(path, "holds no weights of a network", "Train the model again.")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                stored = {name: file[name] for name in file.files}
-            header = json.loads(str(stored.pop("header")))
-            return cls.assemble(header, stored)
-        except BROKEN as error:
+            header = forms.parsed(str(stored.pop("header")))
+            network = cls.assemble(header, stored)
+            network.predict(np.zeros((1, network.hours, network.features)))  # whatever does not fit together fails here
+            return network
+        except npz.BROKEN as error:
             raise InputError(f"{path} holds no weights of a network ({error}).", "Train the model again.") from None
 
     @classmethod
@@ -184,6 +186,11 @@ class Network:
         """Return the network that a file's header and arrays tell of."""
         if header.get("format") != FORMAT:
             raise ValueError(f"format {header.get('format')}, not {FORMAT}")
+        forms.fit_keys(header, _FORM)
+        if not (0 < header["hours"] <= MOST_HOURS and 0 < header["features"] <= MOST_FEATURES):
+            raise ValueError(f"{header['hours']} hours of {header['features']} features")
+        if any(array.dtype.kind != "f" for array in arrays.values()):
+            raise ValueError("weights that are no floating-point numbers")
         nodes = []
         for entry in header["nodes"]:
             node = Node(str(entry["name"]), LAYERS[entry["kind"]], tuple(entry["inputs"]))

@@ -4,12 +4,12 @@ Comes in: a data set, a model directory, a `.tflite` file (ours or another's) or
 kind, its sizes, its lineage back to the raw tables, and what it may be used for.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from mortcond.core import forms
 from mortcond.core.artifacts import MANIFEST, directory_hashes, sha256, size_bytes
 from mortcond.core.errors import InputError
 from mortcond.core.manifest import Manifest, read_manifest
@@ -22,6 +22,8 @@ from mortcond.deploy.stays import SPLITS, header, opened
 
 RESULTS = "results.json"
 KNOWN = "inspect reads data sets (.npz), model directories, .tflite files and the folder of bench."
+MODEL_OF_BENCH = {"arch": str | None, "quantization": str | None, "parameters": int | None, "size_bytes": int | None}
+MODEL_OF_BENCH |= {"auroc": dict | None}
 INPUT_FACTS = ("window_hours", "derive", "scaled")
 
 
@@ -122,13 +124,15 @@ def _dataset(path: Path) -> dict[str, Any]:
 def _bench(path: Path) -> dict[str, Any]:
     file = path / RESULTS
     try:
-        results = json.loads(file.read_text(encoding="utf-8"))
-        models = [
-            {name: model.get(name) for name in ("name", "arch", "quantization", "parameters", "size_bytes", "auroc")}
-            for model in results["models"]
-        ]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{file} holds no results of bench ({error!r}).", "Run mortcond bench again.") from None
+        results = forms.parsed(file.read_bytes())
+        forms.fit_keys(results, {"models": list[dict]}, optional={"machine": dict | None, "dataset": dict | None})
+        for index, model in enumerate(results["models"]):
+            forms.fit_keys(model, {"name": str}, f"models[{index}]", MODEL_OF_BENCH)
+            forms.fit_keys(model.get("auroc") or {}, {}, f"models[{index}].auroc", {"value": float | None})
+        names = ("name", *MODEL_OF_BENCH)
+        models = [{name: model.get(name) for name in names} for model in results["models"]]
+    except forms.Misfit as fault:
+        raise InputError(f"{file} holds no results of bench ({fault}).", "Run mortcond bench again.") from None
     return {"kind": "bench", "machine": results.get("machine"), "dataset": results.get("dataset"), "models": models}
 
 

@@ -6,6 +6,7 @@ Comes in: a target path. Goes out: the complete artifact, or the old one untouch
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,7 @@ def _writing(target: Path) -> Iterator[None]:
     """Hold the name of an artifact while it is written, after what killed processes left there is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     tidy(target.parent)
+    tidy(Path(tempfile.gettempdir()))
     try:
         with locks.held(target):
             yield

@@ -4,6 +4,7 @@ Comes in: paths, or a workspace. Goes out: a Candidate for each artifact and run
 """
 
 import csv
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from mortcond.deploy.check import TOLERANCE
 from mortcond.deploy.runtime import read as read_runnable
 from mortcond.deploy.runtime import vet
 
+MOST_EPOCHS = 1_000_000
+_REMEDY = "Make the model again."
 RUNTIMES = ("litert", "savedmodel", "keras", "onnx")
 
 
@@ -178,16 +181,26 @@ def _of_directory(path: Path, runtime: str, trust_changed: bool) -> Candidate:
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Return the rows of `history.csv`, a row an epoch, empty cells left out; no rows where there is no such file."""
+    """Return the rows of `history.csv`, a row an epoch, empty cells left out; no rows where there is no such file.
+
+    Raises InputError where it is no such table.
+    """
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [{name: float(cell) for name, cell in row.items() if name and _is_number(cell)} for row in rows]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, restkey="", strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is no history of a training ({error}).", _REMEDY) from None
+    kept = [{name: float(cell) for name, cell in row.items() if name and _is_number(cell)} for row in rows]
+    for number, row in enumerate(kept, 2):
+        if not (row.get("epoch", 0) >= 1 and row["epoch"].is_integer() and row["epoch"] < MOST_EPOCHS):
+            raise InputError(f"{path}, row {number}: no number of an epoch.", _REMEDY)
+    return kept
 
 
 def _is_number(cell: str | None) -> bool:
     try:
-        return cell is not None and float(cell) == float(cell)
+        return cell is not None and math.isfinite(float(cell))
     except ValueError:
         return False

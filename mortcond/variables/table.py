@@ -209,6 +209,9 @@ def _header_faults(header) -> list[str]:
 
 def _variable(row: dict[str, str | None], where: str, faults: list[str]) -> Variable:
     """Make a Variable of a row, adding what is wrong with it to `faults`."""
+    if None in row or isinstance(row.get(""), list):
+        faults.append(f"{where}: it has more cells than the header")
+        row = {key: value for key, value in row.items() if key}
     cell = {key: (value or "").strip() for key, value in row.items()}
     choices = {name: cell.get(name) or allowed[0] for name, allowed in _CHOICES.items() if name != "kind"}
     choices["kind"] = cell["kind"]
