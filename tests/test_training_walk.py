@@ -12,9 +12,10 @@ from mortcond.layers import Dropout
 from mortcond.layers.operations import NUMPY
 from mortcond.network import INPUT, evaluate, own_arrays
 from mortcond.training.batches import flat
+from mortcond.training.forward import Noise, without_features
 from mortcond.training.settings import TrainSettings
 from mortcond.training.tensorflow_backend import gates, loop
-from mortcond.training.tensorflow_backend.epoch import Noise, _logits, _noise, _without_features
+from mortcond.training.tensorflow_backend.epoch import _logits, _noise
 from mortcond.training.tensorflow_backend.operations import TENSORFLOW
 from mortcond.training.walk import Loop, Walk
 
@@ -125,7 +126,7 @@ def test_a_feature_that_is_dropped_goes_from_its_summaries_too():
     data = {name: tf.constant(values) for name, values in walk.prepare(X).items()}
     factors = np.ones((len(X), FEATURES), np.float32)
     factors[:, 2] = 0
-    left = _without_features(walk, data, tf.constant(factors))
+    left = without_features(walk, TENSORFLOW, data, tf.constant(factors))
     assert not np.any(left[INPUT][:, :, 2])
     np.testing.assert_array_equal(left["masking"], data["masking"])
     summary = np.reshape(left["summary"], (len(X), 6, FEATURES))

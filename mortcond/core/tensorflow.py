@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mortcond.core.errors import UsageError
+from mortcond.core.libraries import require
 
 THREADS = 1  # these networks are so small that more mostly cost
 
@@ -29,6 +30,7 @@ def _silent_stderr() -> Iterator[None]:
         os.close(kept)
 
 
+require("tensorflow", "This")  # before its import, which would end the process
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with _silent_stderr():
     import keras

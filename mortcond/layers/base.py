@@ -66,6 +66,10 @@ class Layer:
         """Return the same layer with other weights, by the names of `arrays`."""
         return replace(self, **arrays)
 
+    def drawn(self, generator: np.random.Generator) -> Self:
+        """Return the same layer with initial weights, of the distributions that its Keras layer draws from."""
+        return self
+
     def config(self) -> dict[str, Any]:
         """Return all that is no weight, as JSON can hold it."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}

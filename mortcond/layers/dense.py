@@ -8,6 +8,7 @@ import numpy as np
 from mortcond.layers.activation import Activation
 from mortcond.layers.activations import activation, keras_activation
 from mortcond.layers.base import Channels, Layer, Slot
+from mortcond.layers.initial import glorot_uniform
 from mortcond.layers.keras_fields import Fields
 from mortcond.layers.normalisation import Normalisation, into_kernel
 
@@ -27,6 +28,10 @@ class Dense(Layer):
     @property
     def units(self) -> int:
         return self.kernel.shape[1]
+
+    def drawn(self, generator: np.random.Generator) -> Self:
+        kernel = glorot_uniform(generator, self.kernel.shape)
+        return replace(self, kernel=kernel, bias=np.zeros_like(self.bias, np.float32))
 
     def width(self, *widths: int, hours: int) -> int:
         return self.units

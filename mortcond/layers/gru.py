@@ -8,6 +8,7 @@ import numpy as np
 
 from mortcond.layers.activations import activation, keras_activation
 from mortcond.layers.base import Channels, Layer, Recurrent, Slot, seen
+from mortcond.layers.initial import glorot_uniform, orthogonal
 from mortcond.layers.keras_fields import KERAS_3, Fields
 from mortcond.layers.lstm import SIGMOID_SINCE
 from mortcond.layers.normalisation import into_kernel
@@ -51,6 +52,13 @@ class GRU(Recurrent):
         plain = super().config()
         plain.pop("recurrent_bias", None)  # None, where it is no array
         return plain
+
+    def drawn(self, generator: np.random.Generator) -> Self:
+        zeros = {name: np.zeros_like(array, np.float32) for name, array in self.arrays().items() if "bias" in name}
+        kernel = glorot_uniform(generator, self.kernel.shape)
+        return replace(
+            self, kernel=kernel, recurrent_kernel=orthogonal(generator, self.recurrent_kernel.shape), **zeros
+        )
 
     def project(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
         return ops.linear(x, weights["kernel"], weights["bias"])  # (stays, hours, 3 * units)

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from mortcond.layers.base import Channels, Gate, Recurrent, Slot, seen
+from mortcond.layers.initial import glorot_uniform, orthogonal
 from mortcond.layers.lstm import GATES, gated
 
 
@@ -61,6 +62,12 @@ class HiddenLSTM(Recurrent):
 
     def with_arrays(self, arrays: dict[str, np.ndarray]) -> Self:
         return replace(self, hidden_gates=_gates_of(self.arrays() | arrays, self.depth))
+
+    def drawn(self, generator: np.random.Generator) -> Self:
+        from_x, from_h, *others, bias = (array.shape for array in self.keras_weights())
+        drawn = [glorot_uniform(generator, shape) for shape in others]
+        first = glorot_uniform(generator, from_x), orthogonal(generator, from_h)
+        return self.with_keras_weights([*first, *drawn, np.zeros(bias, np.float32)])
 
     def project(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
         firsts = [weights[f"{name}.hidden.0"][: self.inputs] for name in GATES]

@@ -1,12 +1,13 @@
 """The LSTM (paper, eq. 1 to 3). Comes in: (stays, hours, inputs). Goes out: its last h, (stays, units), or all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from mortcond.layers.activations import activation, keras_activation
 from mortcond.layers.base import Channels, Gate, Layer, Recurrent, Slot, seen
+from mortcond.layers.initial import glorot_uniform, orthogonal
 from mortcond.layers.keras_fields import Fields
 from mortcond.layers.normalisation import into_kernel
 
@@ -36,6 +37,14 @@ class LSTM(Recurrent):
     @property
     def inputs(self) -> int:
         return self.kernel.shape[0]
+
+    def drawn(self, generator: np.random.Generator) -> Self:
+        return replace(
+            self,
+            kernel=glorot_uniform(generator, self.kernel.shape),
+            recurrent_kernel=orthogonal(generator, self.recurrent_kernel.shape),
+            bias=np.repeat(np.float32([0, 1, 0, 0]), self.units),  # forget gates begin open (Jozefowicz et al. 2015)
+        )
 
     def project(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
         return ops.linear(x, weights["kernel"])  # (stays, hours, 4 * units)

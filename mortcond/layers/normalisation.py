@@ -20,6 +20,9 @@ class Normalisation(Layer):
     kind = "normalisation"
     keras_names = ("BatchNormalization", "Normalization", "Rescaling")
 
+    def drawn(self, generator: np.random.Generator) -> Self:
+        return replace(self, factor=np.ones_like(self.factor, np.float32), shift=np.zeros_like(self.shift, np.float32))
+
     def forward(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
         return x * weights["factor"] + weights["shift"]
 

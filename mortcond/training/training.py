@@ -20,6 +20,7 @@ from mortcond.core.console import Bar, Console
 from mortcond.core.errors import InputError, Interrupted
 from mortcond.dataset import SPLITS, Dataset
 from mortcond.network import Network
+from mortcond.training.backends import AUTO, runner
 from mortcond.training.batches import Plan, Vectors, flat, unflat
 from mortcond.training.choosing import averaged, chosen_epoch, own, patience_is_over
 from mortcond.training.measuring import filled_splits, measure
@@ -57,6 +58,7 @@ def fit(
     checkpoints: Path | None = None,
     first_epoch: int = 1,
     course_epochs: int | None = None,
+    backend: str = AUTO,
     history: Sequence[dict[str, Any]] = (),
     soft_targets: np.ndarray | None = None,
     stop: Callable[[], bool] | None = None,
@@ -80,6 +82,8 @@ def fit(
     course_epochs
         The last epoch of the whole course, where this is a stage of one: the learning rate falls over all of it.
         None: `settings.epochs`.
+    backend
+        One of `backends.BACKENDS`.
     soft_targets
         (training stays,): a teacher's risks, mixed in by `settings.teacher_weight`. None: as `settings.teacher` says.
     stop
@@ -102,7 +106,8 @@ def fit(
         soft_targets = cross_fitted(learnt.X, learnt.y, learnt.subject_id, seed, console)
     with console.progress(f"Training {network.arch}", total=settings.epochs) as bar:
         bar.update(first_epoch - 1, note="compiling")
-        run = _Run(network, dataset, settings, seed, soft_targets, course_epochs or settings.epochs)
+        make = runner(backend)
+        run = _Run(network, dataset, settings, seed, soft_targets, course_epochs or settings.epochs, make)
         run.restore(state, first_epoch - 1)
         rows, weights = list(history), _kept_weights(checkpoints, first_epoch, network)
         for epoch in range(first_epoch, settings.epochs + 1):
@@ -154,16 +159,15 @@ class _Run:
         seed: int,
         soft_targets: np.ndarray | None,
         course_epochs: int,
+        make: Callable[..., Any],
     ):
-        from mortcond.training.tensorflow_backend.runner import TensorFlowRunner
-
         if soft_targets is None:
             settings = replace(settings, teacher_weight=0.0, temperature=1.0)  # a child of a taught parent
         self.network, self.dataset, self.settings, self.seed = network, dataset, settings, seed
         self.course_epochs = course_epochs
         walk = Walk(network)
         self.data = {name: walk.prepare(split.X) for name, split in filled_splits(dataset)}
-        self.runner = TensorFlowRunner(network, settings, self.data["train"], _targets(dataset.train.y, soft_targets))
+        self.runner = make(network, settings, self.data["train"], _targets(dataset.train.y, soft_targets))
         started = time.perf_counter()
         self.train(0)  # compiles
         self.compile_seconds = time.perf_counter() - started

@@ -6,14 +6,14 @@ leaves the program, and every weight is part of one vector, so that Adam is one 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mortcond.core.tensorflow import tf
-from mortcond.network import Network, Node, own_arrays
+from mortcond.network import Network
 from mortcond.training.batches import BETAS, EPSILON, Vectors
+from mortcond.training.forward import Data, Noise, draw, logits
 from mortcond.training.settings import TrainSettings
 from mortcond.training.tensorflow_backend import gates, loop
 from mortcond.training.tensorflow_backend.operations import TENSORFLOW
@@ -21,9 +21,7 @@ from mortcond.training.walk import Loop, Walk
 
 _PROGRAMS: dict[tuple, Callable] = {}  # of this process: a second training of the same shape compiles nothing
 EVALUATED_AT_ONCE = 256  # stays; more gets slower (cache)
-INPUTS, STATES, UNITS = 0, 1, 2  # streams of random numbers; further dropout layers have those after UNITS
-STREAMS = 8  # of a step
-Data = dict[str, Any]  # what `Walk.prepare` gives
+STREAMS = 8  # of random numbers in a step
 
 
 def compile_epoch(network: Network, settings: TrainSettings) -> Callable:
@@ -49,8 +47,8 @@ def _epoch(network: Network, settings: TrainSettings) -> Callable:
             target = tf.gather(targets, rows[step])
             with tf.GradientTape() as tape:
                 tape.watch(vectors.weights)
-                logits = _logits(walk, vectors.weights, x, _noise(walk, settings, rows.shape[1], seed, step))
-                losses = tf.reduce_sum(_losses(logits, target, settings) * weight)
+                found = _logits(walk, vectors.weights, x, _noise(walk, settings, rows.shape[1], seed, step))
+                losses = tf.reduce_sum(_losses(found, target, settings) * weight)
                 loss = losses / tf.reduce_sum(weight)
             gradient = tape.gradient(loss, vectors.weights)
             return step + 1, _adam(vectors, gradient, settings, learning_rate), total + losses
@@ -93,35 +91,13 @@ def _risks(network: Network) -> Callable:
     return risks
 
 
-@dataclass(frozen=True)
-class Noise:
-    """Dropout of one step as factors, 0 or 1 / (share kept)."""
-
-    inputs: Any = None  # (stays, features): a feature goes for all hours of a stay; None: none
-    states: dict[str, Any] = field(default_factory=dict)  # by recurrent node: on its state as its gates see it
-    units: dict[str, Any] = field(default_factory=dict)  # by dropout node
-
-
 def _noise(walk: Walk, settings: TrainSettings, stays: int, seed: Any, step: Any) -> Noise:
-    network = walk.network
-
     def factors(rate: float, width: int, stream: int) -> Any:
         place = tf.stack([seed[0] + STREAMS * step + stream % STREAMS, seed[1] + stream // STREAMS])
         drawn = tf.random.stateless_uniform([stays, width], place)
         return tf.cast(drawn >= rate, tf.float32) / (1 - rate)
 
-    inputs = factors(settings.input_dropout, network.features, INPUTS) if settings.input_dropout else None
-    states = {}
-    if settings.recurrent_dropout and network.recurrent:
-        widths = [node.layer.units for node in network.recurrent]
-        drawn = tf.split(factors(settings.recurrent_dropout, sum(widths), STATES), widths, axis=1)
-        states = {node.name: own for node, own in zip(network.recurrent, drawn, strict=True)}
-    dropping = [node for node in network.nodes if node.layer.drop_rate]
-    units = {
-        node.name: factors(node.layer.drop_rate, network.widths[node.name], UNITS + index)
-        for index, node in enumerate(dropping)
-    }
-    return Noise(inputs, states, units)
+    return draw(walk.network, settings, TENSORFLOW, factors)
 
 
 def _logits(walk: Walk, weights: Any, data: Data, noise: Noise) -> Any:
@@ -129,39 +105,11 @@ def _logits(walk: Walk, weights: Any, data: Data, noise: Noise) -> Any:
     named = walk.network.arrays()
     parts = tf.split(weights, [array.size for array in named.values()])
     weights = {name: tf.reshape(part, named[name].shape) for name, part in zip(named, parts, strict=True)}
-    values = dict(data) if noise.inputs is None else _without_features(walk, data, noise.inputs)
-    output = walk.network.output
-    for step in walk.order:
-        if isinstance(step, Loop):
-            values |= (gates if step.gated else loop).run(step, weights, values, noise.states)
-        elif step is not output:
-            values[step.name] = _dropped(_value(step, weights, values), noise.units.get(step.name))
-    return output.layer.sums(TENSORFLOW, own_arrays(weights, output), values[output.inputs[0]])[:, 0]
+    return logits(walk, TENSORFLOW, weights, data, noise, _run)
 
 
-def _value(node: Node, weights: dict[str, Any], values: dict[str, Any]) -> Any:
-    return node.layer.forward(TENSORFLOW, own_arrays(weights, node), *(values[name] for name in node.inputs))
-
-
-def _without_features(walk: Walk, data: Data, factors: Any) -> Data:
-    """Drop features from the data, and whatever was made of one alone; masks tell of hours and stay."""
-    found, everything = {}, np.arange(walk.network.features)
-    for name, values in data.items():
-        own = walk.features[name]
-        if not own.size:
-            found[name] = values
-        elif np.array_equal(own, everything):
-            found[name] = _dropped(values, factors)
-        else:
-            with_others = tf.concat([factors, tf.ones([factors.shape[0], 1])], 1)  # -1: of several features
-            found[name] = _dropped(values, tf.gather(with_others, own % with_others.shape[1], axis=1))
-    return found
-
-
-def _dropped(x: Any, factors: Any) -> Any:
-    if factors is None:
-        return x
-    return x * (factors[:, None] if x.shape.rank > factors.shape.rank else factors)
+def _run(step: Loop, weights: dict[str, Any], values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    return (gates if step.gated else loop).run(step, weights, values, kept)
 
 
 def _losses(logits: Any, targets: Any, settings: TrainSettings) -> Any:

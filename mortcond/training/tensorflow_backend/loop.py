@@ -7,15 +7,14 @@ by hour. Here only the states are kept. The loop backwards finds the gradient of
 from these the gradients of weights and inputs follow for all hours at once, as one batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mortcond.core.tensorflow import tf
-from mortcond.network import Node, own_arrays
+from mortcond.network import Node
+from mortcond.training.cells import Cell, Cells
 from mortcond.training.tensorflow_backend.operations import TENSORFLOW
 from mortcond.training.walk import Loop
-
-Cell = Callable[..., list[Any]]  # (inputs of an hour, constants of an hour, states, weights) -> states
 
 
 def run(loop: Loop, weights: dict[str, Any], values: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
@@ -28,23 +27,14 @@ def run(loop: Loop, weights: dict[str, Any], values: dict[str, Any], kept: dict[
     kept
         Recurrent dropout by node: factors on its first state, (stays, units); none where it has none.
     """
-    names = [f"{node.name}.{name}" for node in loop.nodes for name in node.layer.arrays()]
-    inputs = [_by_hour(_projected(stack[0], weights, values), stack[0]) for stack in loop.stacks]
-    hours = inputs[0].shape[0]
-    masks = [_by_hour(values[stack[0].inputs[1]][..., None], stack[0]) for stack in loop.stacks if _masked(stack[0])]
-    drops = [tf.tile(kept[node.name][None], [hours, 1, 1]) for node in loop.nodes if node.name in kept]
-    widths = [node.layer.units for node in loop.nodes for _ in node.layer.state_names]
-    cell = _cell(loop, names, len(masks), kept)
-    states = scan(cell, inputs, [*masks, *drops], [weights[name] for name in names], widths)
-    return _outputs(loop, states)
-
-
-def _masked(node: Node) -> bool:
-    return len(node.inputs) > 1
-
-
-def _projected(node: Node, weights: dict[str, Any], values: dict[str, Any]) -> Any:
-    return node.layer.project(TENSORFLOW, own_arrays(weights, node), values[node.inputs[0]])
+    cells = Cells(loop, frozenset(kept))
+    projected = cells.projected(TENSORFLOW, weights, values)
+    inputs = [_by_hour(z, stack[0]) for z, stack in zip(projected, loop.stacks, strict=True)]
+    masks = [_by_hour(mask[..., None], node) for mask, node in cells.masks(values)]
+    drops = [tf.tile(factors[None], [inputs[0].shape[0], 1, 1]) for factors in cells.drops(kept)]
+    own = [weights[name] for name in cells.weights]
+    states = scan(cells.step(TENSORFLOW), inputs, [*masks, *drops], own, cells.state_widths)
+    return {node.name: _output(node, states[place]) for node, place in cells.tops()}
 
 
 def _by_hour(x: Any, node: Node) -> Any:
@@ -53,45 +43,10 @@ def _by_hour(x: Any, node: Node) -> Any:
     return tf.reverse(by_hour, [0]) if node.layer.backwards else by_hour
 
 
-def _cell(loop: Loop, names: Sequence[str], masks: int, kept: dict[str, Any]) -> Cell:
-    """Return the function that steps all nodes of the loop through an hour."""
-    dropped = [node.name for node in loop.nodes if node.name in kept]
-
-    def cell(inputs: list[Any], constants: list[Any], states: list[Any], weights: list[Any]) -> list[Any]:
-        named = dict(zip(names, weights, strict=True))
-        mask, factors, before = (
-            iter(constants[:masks]),
-            dict(zip(dropped, constants[masks:], strict=True)),
-            iter(states),
-        )
-        after = []
-        for z, stack in zip(inputs, loop.stacks, strict=True):
-            now, h = next(mask) > 0 if _masked(stack[0]) else None, None
-            for node in stack:
-                own = own_arrays(named, node)
-                sums = z if h is None else node.layer.project(TENSORFLOW, own, h)
-                old = [next(before) for _ in node.layer.state_names]
-                new = node.layer.step(TENSORFLOW, own, sums, *old, kept=factors.get(node.name))
-                if now is not None:
-                    new = [tf.where(now, fresh, stale) for fresh, stale in zip(new, old, strict=True)]
-                after.extend(new)
-                h = new[0]
-        return after
-
-    return cell
-
-
-def _outputs(loop: Loop, states: list[Any]) -> dict[str, Any]:
-    found, place = {}, 0
-    for stack in loop.stacks:
-        place += sum(len(node.layer.state_names) for node in stack)
-        layer, h = stack[-1].layer, states[place - len(stack[-1].layer.state_names)]
-        if layer.sequences:
-            in_order = tf.reverse(h, [0]) if layer.backwards else h
-            found[stack[-1].name] = tf.transpose(in_order, [1, 0, 2])
-        else:
-            found[stack[-1].name] = h[-1]
-    return found
+def _output(node: Node, h: Any) -> Any:
+    if not node.layer.sequences:
+        return h[-1]
+    return tf.transpose(tf.reverse(h, [0]) if node.layer.backwards else h, [1, 0, 2])
 
 
 def scan(
