@@ -28,7 +28,7 @@ MAKE = {
 
 
 def session(workspace: Path, command: str = "prune", **facts) -> Session:
-    return Session(command, workspace, console=Console(quiet=True), **facts)
+    return Session(workspace, command=command, console=Console(quiet=True), **facts)
 
 
 def write_dataset(path: Path, train=60, val=80, test=90) -> None:
@@ -93,13 +93,15 @@ class PretendedTraining:
     def __init__(self):
         self.calls: list[SimpleNamespace] = []
 
-    def __call__(self, session, parent, network, settings, checkpoints, *, first_epoch=1, soft_targets=None):
-        self.calls.append(
-            SimpleNamespace(network=network, settings=settings, first_epoch=first_epoch, soft_targets=soft_targets)
-        )
+    def __call__(
+        self, session, parent, network, settings, checkpoints, *, first_epoch=1, last_epoch=None, soft_targets=None
+    ):
+        last_epoch = last_epoch or settings.epochs
+        how = {"first_epoch": first_epoch, "last_epoch": last_epoch, "soft_targets": soft_targets}
+        self.calls.append(SimpleNamespace(network=network, settings=settings, **how))
         arrays = {name: (array + 0.01).astype(np.float32) for name, array in network.arrays().items()}
         trained = network.with_arrays(arrays)
-        history = [row_of(epoch) for epoch in range(first_epoch, settings.epochs + 1)]
+        history = [row_of(epoch) for epoch in range(first_epoch, last_epoch + 1)]
         for row in history:
             trained.save(checkpoints / f"epoch-{row['epoch']:03d}.npz")
         metrics = {"auroc_val": 0.71, "auroc_test": 0.72}
@@ -111,7 +113,7 @@ def without_tensorflow(monkeypatch) -> PretendedTraining:
     training = PretendedTraining()
     monkeypatch.setattr(children, "read_network", lambda directory: Network.load(directory / "trained.npz"))
     monkeypatch.setattr(children, "write_model", write_directory)
-    for room in ("prune", "hlstm_convert", "trials"):
+    for room in ("prune", "hlstm_convert", "candidate_maker"):
         monkeypatch.setattr(f"mortcond.commands.{room}.train", training)
     return training
 

@@ -24,7 +24,7 @@ NAMES = tuple(column.name for column in COLUMNS)
 
 
 def session(command: str, workspace: Path, **facts) -> Session:
-    return Session(command=command, workspace=workspace, console=Console(quiet=True, **facts))
+    return Session(workspace, command=command, console=Console(quiet=True, **facts))
 
 
 def spec() -> InputSpec:

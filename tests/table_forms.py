@@ -14,7 +14,7 @@ from mortcond.core.session import Session
 
 def prepare(source: Path, workspace: Path, **options) -> tuple[dict, dataset.Dataset]:
     """Run preprocess without scaling; return its result and the data set."""
-    session = Session("preprocess", workspace=workspace, overwrite=True, console=Console(quiet=True))
+    session = Session(workspace=workspace, overwrite=True, console=Console(quiet=True))
     result = preprocess(session, source, **({"scale": False} | options))
     return result, dataset.load(Path(result["path"]))
 

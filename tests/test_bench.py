@@ -43,11 +43,11 @@ def _no_plots(monkeypatch):
 @pytest.fixture(scope="module")
 def result(workspace) -> dict:
     """One bench of the whole workspace; its files are in workspace/bench."""
-    return room.bench(Session("bench", workspace, console=Console(quiet=True)), markdown=True, **QUICK)
+    return room.bench(Session(workspace, console=Console(quiet=True)), markdown=True, **QUICK)
 
 
 def run(workspace: Path, *names: str, **options) -> dict:
-    session = Session("bench", workspace, console=Console(quiet=True))
+    session = Session(workspace, console=Console(quiet=True))
     return room.bench(session, [Path(name) for name in names], out=workspace / "one", **(QUICK | options))
 
 
@@ -348,7 +348,7 @@ def test_the_table_fits_the_terminal_without_broken_lines(result, width):
 def test_a_second_bench_replaces_its_own_report_but_nothing_else(workspace, result):
     run(workspace, "linear")
     run(workspace, "linear")
-    session = Session("bench", workspace, console=Console(quiet=True))
+    session = Session(workspace, console=Console(quiet=True))
     with pytest.raises(UsageError, match="exists already"):
         room.bench(session, [Path("linear")], out=workspace / "lstm", **QUICK)
     assert (workspace / "lstm" / "model.tflite").is_file()
@@ -422,7 +422,7 @@ def test_a_broken_file_is_left_out_unless_it_was_named(workspace, tmp_path, caps
     shutil.copytree(workspace / "lstm", folder / "lstm")
     shutil.copy(workspace / "dataset.npz", folder / "dataset.npz")
     (folder / "broken.tflite").write_bytes((workspace / "lstm-int8.tflite").read_bytes()[:3000])
-    found = room.bench(Session("bench", folder, console=Console(quiet=True)), **QUICK)
+    found = room.bench(Session(folder, console=Console(quiet=True)), **QUICK)
     assert [record["name"] for record in found["models"]] == ["lstm"]
     assert found["left_out"][0]["name"] == "broken.tflite"
     assert "broken.tflite is left out" in capsys.readouterr().err
@@ -439,9 +439,9 @@ def test_a_broken_file_is_left_out_unless_it_was_named(workspace, tmp_path, caps
         (["lstm"], {"runtime": ["abacus"]}, UsageError, "abacus is unknown"),
         (["lstm"], {"split": "tset"}, UsageError, "tset is unknown"),
         (["lstm"], {"split": "val"}, InputError, "no stays in its val split"),
-        (["lstm"], {"margin": 0.0}, UsageError, "no loss of AUROC"),
-        (["lstm"], {"threshold": 1.5}, UsageError, "is no risk"),
-        (["lstm"], {"batch": [0]}, UsageError, "no number of stays"),
+        (["lstm"], {"margin": 0.0}, UsageError, "not above 0 and below 0.5"),
+        (["lstm"], {"threshold": 1.5}, UsageError, "not above 0 and below 1"),
+        (["lstm"], {"batch": [0]}, UsageError, "not at least 1"),
         (["lstm"], {"dataset": Path("missing.npz")}, InputError, "There is no data set"),
     ],
 )

@@ -3,34 +3,45 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from mortcond import __version__, cli
+from mortcond.core.calls import takes
 from mortcond.core.errors import InputError, LimitError, UsageError
+from mortcond.core.options import Options, option
+from mortcond.core.session import Session
+from mortcond.options import COMMANDS, Command
 
-COMMANDS = ["preprocess", "train", "prune", "hlstm-convert", "quantize", "bench"]
-COMMANDS += ["run", "predict", "inspect", "fetch", "synth", "condense"]
 runner = CliRunner()
+
+
+@dataclass(frozen=True)
+class Probe(Options):
+    epochs: int = option(20, "Epochs.", min=1)
 
 
 @pytest.fixture
 def probe(monkeypatch):
     """A command that returns its resolved options, or raises what it is told to; gone after the test."""
-    registered = list(cli.app.registered_commands)
     raised = {}
 
-    @cli.command("probe")
-    def probe(session, epochs: cli.Annotated[int, typer.Option(min=1)] = 20):
+    @takes(Probe)
+    def probe(session: Session, options: Probe):
         if raised:
             raise raised["error"]
-        facts = {"epochs": epochs, "source": session.options["epochs"]["source"], "seed": session.seed}
-        return facts, lambda result: [f"epochs {result['epochs']}"]
+        facts = {"epochs": options.epochs, "source": session.options["epochs"]["source"], "seed": session.seed}
+        return facts
 
-    yield raised
-    cli.app.registered_commands[:] = registered
+    room = SimpleNamespace(probe=probe, render=lambda result: [f"epochs {result['epochs']}"])
+    monkeypatch.setitem(sys.modules, "mortcond.commands.probe", room)
+    monkeypatch.setitem(cli.COMMANDS, "probe", Command("probe", Probe, "A probe."))
+    monkeypatch.setattr(cli.app, "registered_commands", list(cli.app.registered_commands))
+    cli.register(cli.COMMANDS["probe"])
+    return raised
 
 
 def call(*arguments: str, **environment):
@@ -47,12 +58,12 @@ def test_version_and_help_as_a_process():
         assert done.stderr == ""
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_command_has_help_and_the_common_options(name):
     result = runner.invoke(cli.app, [name, "-h"])
     assert result.exit_code == 0, result.output
-    for option in ("--workspace", "--seed", "--overwrite", "--json", "--quiet", "--verbose", "--config"):
-        assert option in result.output
+    for name in ("--workspace", "--seed", "--overwrite", "--json", "--quiet", "--verbose", "--config"):
+        assert name in result.output
 
 
 def test_command_line_beats_environment_beats_toml_beats_default(probe, tmp_path):

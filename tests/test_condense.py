@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from mortcond.condense.channels import groups
 from mortcond.condense.cut import cut, silence
-from mortcond.condense.schedule import SCHEDULES, plan
-from mortcond.condense.score import METHODS, dissimilarity, input_weights, loss_changes, score
+from mortcond.condense.schedule import plan
+from mortcond.condense.score import dissimilarity, input_weights, loss_changes, score
 from mortcond.condense.select import Amount, normalised, removed_at_quantile, select
+from mortcond.core.choices import Method, PruneSchedule
 from mortcond.core.errors import UsageError
 
 NETWORKS = {
@@ -37,7 +38,7 @@ def test_a_pruned_network_equals_the_full_one_with_those_channels_silenced(name,
         assert np.abs(pruned.predict(x) - network.predict(x)).max() > 1e-3, "these channels did something"
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", list(Method))
 @pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_method_and_scope_gives_a_network_equal_to_the_silenced_one(name, scope, method):
@@ -238,7 +239,7 @@ def test_gradual_cuts_less_and_less_and_trains_between():
     assert np.all(np.diff(np.diff([0, *shares])) < 0)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", list(PruneSchedule))
 @pytest.mark.parametrize("epochs", [2, 3, 20])
 def test_every_schedule_trains_each_epoch_once(schedule, epochs):
     stages = plan(schedule, parent_epochs=epochs).stages()

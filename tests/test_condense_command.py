@@ -20,9 +20,9 @@ from mortcond.models.network import DenseLayer, Network
 def training(monkeypatch):
     """Pretended training and timing; the linear candidate alone has learnt what the outcomes follow from."""
     without_keras(monkeypatch)
-    monkeypatch.setattr("mortcond.commands.trials.Workshop._fit_linear", lambda workshop: linear())
+    monkeypatch.setattr("mortcond.commands.candidate_maker.CandidateMaker._fit_linear", lambda maker: linear())
     monkeypatch.setattr(
-        "mortcond.commands.trials.latency.measure",
+        "mortcond.commands.candidate_maker.latency.measure",
         lambda found, *_: ([cost_of(candidate) for candidate in found], None),
     )
     monkeypatch.setattr(room, "write_tradeoff", lambda *_: [])
@@ -108,12 +108,12 @@ def test_an_interrupted_search_goes_on_where_it_stopped(tmp_path, training, monk
             raise KeyboardInterrupt
         return training(*arguments, **options)
 
-    monkeypatch.setattr("mortcond.commands.trials.train", interrupted)
+    monkeypatch.setattr("mortcond.commands.candidate_maker.train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, **how)
     assert not (tmp_path / "condensed.tflite").exists()
     before = len(training.calls)
-    monkeypatch.setattr("mortcond.commands.trials.train", training)
+    monkeypatch.setattr("mortcond.commands.candidate_maker.train", training)
     result = run(tmp_path, **how)
     networks = {record["network"] for record in result["candidates"]} - {"dnn"}  # the baseline is trained already
     assert len(training.calls) == len(networks), "none was trained twice"
@@ -156,7 +156,7 @@ def test_a_changed_setting_trains_anew(tmp_path, training):
 
 def test_when_nothing_qualifies_it_says_so_with_the_nearest(tmp_path, training, monkeypatch):
     write_parent(tmp_path, "dnn")
-    monkeypatch.setattr("mortcond.commands.trials.Workshop._fit_linear", lambda workshop: linear(sign=-1.0))
+    monkeypatch.setattr("mortcond.commands.candidate_maker.CandidateMaker._fit_linear", lambda maker: linear(sign=-1.0))
     with pytest.raises(LimitError, match="No candidate meets the limits") as caught:
         run(tmp_path, arch="linear")
     assert "Nearest: linear-" in caught.value.problem
@@ -171,7 +171,7 @@ def test_when_the_stays_are_too_few_to_tell_it_says_how_many_could(tmp_path, tra
     nearly = Network.load(tmp_path / "dnn" / "trained.npz")
     arrays = {name: array + 0.05 for name, array in nearly.arrays().items()}
     monkeypatch.setattr(
-        "mortcond.commands.trials.train", lambda *_, **__: SimpleNamespace(network=nearly.with_arrays(arrays))
+        "mortcond.commands.candidate_maker.train", lambda *_, **__: SimpleNamespace(network=nearly.with_arrays(arrays))
     )
     monkeypatch.setattr("mortcond.condense.search.recipes", lambda *_: [room.Recipe("pruned", "dnn", (), 0.0)])
     with pytest.raises(LimitError, match="cannot tell with 80 stays") as caught:
@@ -240,7 +240,7 @@ def test_a_verdict_takes_more_the_more_files_are_compared():
 
 @pytest.mark.parametrize(
     ("how", "says"),
-    [({"arch": "gru"}, "--arch gru is unknown"), ({"max_auroc_drop": 0.0}, "no loss of AUROC")],
+    [({"arch": "gru"}, "--arch gru is unknown"), ({"max_auroc_drop": 0.0}, "not above 0 and below 0.5")],
 )
 def test_wrong_options(tmp_path, training, how, says):
     with pytest.raises(UsageError, match=says):

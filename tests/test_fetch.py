@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -105,9 +106,17 @@ def mirror(monkeypatch) -> Iterator[Mirror]:
     server.server_close()
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """A client that gives up soon; a test may set another `value`."""
+    chosen = SimpleNamespace(value=QUICK)
+    monkeypatch.setattr("mortcond.tables.download.Patience", lambda: chosen.value)
+    return chosen
+
+
 def bring(mirror: Mirror, folder: Path, name: str = "mimic4-demo", overwrite: bool = False) -> dict:
-    session = Session("fetch", overwrite=overwrite, console=Console(quiet=True))
-    return fetch(session, name, base_url=mirror.url, out=folder, patience=QUICK)
+    session = Session(overwrite=overwrite, console=Console(quiet=True))
+    return fetch(session, name, base_url=mirror.url, out=folder)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -185,12 +194,12 @@ def test_a_slow_server_is_waited_for(mirror, tmp_path):
     assert contents(tmp_path) == wanted(mirror)
 
 
-def test_a_server_that_says_nothing_is_given_up(mirror, tmp_path):
+def test_a_server_that_says_nothing_is_given_up(mirror, tmp_path, patience):
     mirror.files, mirror.pause_seconds = {"chart.csv": TABLE}, 2.0
-    session = Session("fetch", console=Console(quiet=True))
-    patience = Patience(timeout_seconds=0.1, tries=2, first_pause_seconds=0.01)
+    session = Session(console=Console(quiet=True))
+    patience.value = Patience(timeout_seconds=0.1, tries=2, first_pause_seconds=0.01)
     with pytest.raises(InputError, match=r"too long|timed out|broke off"):
-        fetch(session, "mimic4-demo", base_url=mirror.url, out=tmp_path / "x", patience=patience)
+        fetch(session, "mimic4-demo", base_url=mirror.url, out=tmp_path / "x")
 
 
 def test_a_wrong_checksum_removes_the_file(mirror, tmp_path):
@@ -318,7 +327,7 @@ def test_a_broken_archive_is_an_error(content, mirror, tmp_path):
 )
 def test_only_https_is_taken(url, tmp_path):
     with pytest.raises(UsageError, match="no https address"):
-        fetch(Session("fetch", console=Console(quiet=True)), "mimic3-demo", base_url=url, out=tmp_path / "x")
+        fetch(Session(console=Console(quiet=True)), "mimic3-demo", base_url=url, out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
@@ -342,9 +351,9 @@ def test_no_network_is_said_with_what_to_do(tmp_path, monkeypatch):
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    session = Session("fetch", console=Console(quiet=True))
+    session = Session(console=Console(quiet=True))
     with pytest.raises(InputError, match=r"server's name is not known here \(no network\?\)") as failure:
-        fetch(session, "mimic3-demo", out=tmp_path / "x", patience=QUICK)
+        fetch(session, "mimic3-demo", out=tmp_path / "x")
     assert "HTTPS_PROXY" in failure.value.remedy
     assert "physionet.org/files/mimiciii-demo/1.4/" in failure.value.remedy
     assert not (tmp_path / "x").exists()

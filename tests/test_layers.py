@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "mortcond"
 ORDER = [
     "core",
+    "options",
     "variables",
     "synth",
     "tables",
@@ -29,7 +30,9 @@ ORDER = [
     "condense",
     "measure",
     "commands",
+    "library",
     "cli",
+    "__main__",
 ]
 
 

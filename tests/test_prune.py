@@ -65,7 +65,9 @@ def test_the_child_keeps_the_parents_early_history_its_lineage_and_all_weights(t
 def test_schedules(tmp_path, training, schedule, stages):
     write_parent(tmp_path, "lstm")
     result = prune(session(tmp_path), schedule=schedule, steps=2)
-    assert [(call.first_epoch, call.settings.epochs) for call in training.calls] == stages
+    assert [(call.first_epoch, call.last_epoch) for call in training.calls] == stages
+    last = stages[-1][1]
+    assert {call.settings.epochs for call in training.calls} == {last}, "one learning rate over all stages"
     assert [layer["after"] for layer in result["layers"]] == [3, 2]
 
 
@@ -155,20 +157,16 @@ def test_the_result_says_what_was_cut(tmp_path, training):
     assert "AUROC 0.710 (val), 0.720 (test)" in line
 
 
-def given(**options):
-    return {name: {"value": value, "source": "commandline"} for name, value in options.items()}
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"quantile": "1.2"}, "no share"),
-        ({"quantile": "half"}, "no share"),
+        ({"quantile": "1.2"}, "at least 0 and below 1"),
+        ({"quantile": "half"}, "--quantile half is unknown"),
         ({"method": "weight"}, "--method weight is unknown"),
         ({"schedule": "later"}, "--schedule later is unknown"),
         ({"after_epoch": 9}, "trained for 4 epochs"),
         ({"epochs": 1, "after_epoch": 2}, "Give at least 2"),
-        ({"keep": "0"}, "no number of channels"),
+        ({"keep": "0"}, "not at least 1"),
         ({"keep": "3,2,1"}, "3 numbers for 2 layers"),
         ({"keep": "6"}, "keeps every channel"),
         ({"axis": "hidden"}, "nothing to cut"),
@@ -178,7 +176,7 @@ def given(**options):
 def test_what_cannot_be_done_is_refused_before_any_work(tmp_path, training, options, says):
     write_parent(tmp_path, "lstm")
     with pytest.raises(UsageError, match=says):
-        prune(session(tmp_path, options=given(**options)), **options)
+        prune(session(tmp_path), **options)
     assert not training.calls
 
 

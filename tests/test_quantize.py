@@ -66,7 +66,7 @@ def test_a_file_that_predicts_something_else_is_told(folder):
 
 
 def test_what_it_refuses(folder):
-    with pytest.raises(UsageError, match="no mode"):
+    with pytest.raises(UsageError, match="--mode int4 is unknown"):
         room.quantize(session("quantize", folder), mode="int4")
     room.quantize(session("quantize", folder))
     with pytest.raises(UsageError, match="exists already"):

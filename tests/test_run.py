@@ -4,18 +4,22 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mortcond.commands import preprocess as preprocess_room
 from mortcond.commands import run as room
 from mortcond.core.artifacts import MANIFEST, atomic_directory
-from mortcond.core.errors import LimitError
+from mortcond.core.errors import LimitError, UsageError
 from mortcond.core.manifest import write_manifest
 from mortcond.core.session import Session
 from mortcond.models.network import Network
+from mortcond.options import COMMANDS
 
 
 def steps(workspace: Path, **given) -> dict[str, room.Step]:
@@ -50,9 +54,8 @@ def lstm(tmp_path):
     """A step `train --arch lstm` whose artifact is there and fresh, with the data set it was made of."""
     dataset = tmp_path / "dataset.npz"
     dataset.write_bytes(b"data")
-    step = room.Step("train", tmp_path / "lstm", {"dataset": dataset}, {"arch": "lstm"})
-    options = {name: {"value": value, "source": "default"} for name, value in room.defaults("train").items()}
-    session = Session("train", options=options | {"arch": {"value": "lstm", "source": "run"}})
+    step = room.Step("train", tmp_path / "lstm", {"dataset": dataset}, {"arch": "lstm", "epochs": 20})
+    session = Session(caller="run").of("train", COMMANDS["train"].options(arch="lstm", epochs=20, out=step.out))
     inputs = {"dataset": {"path": str(dataset), "sha256": room.sha256(dataset)}}
     with atomic_directory(step.out) as partial:
         (partial / "model.keras").write_bytes(b"weights")
@@ -80,13 +83,57 @@ def test_a_changed_raw_file_makes_the_data_set_stale(tmp_path):
     raw.write_text("one")
     inputs = {"source": {"path": str(tmp_path), "sha256": "of all files"}}
     inputs |= {"source/ICUSTAYS.csv": {"path": str(raw), "sha256": room.sha256(raw)}}
-    manifest = Session("preprocess").manifest("dataset", "dataset", inputs)
+    manifest = Session().manifest("dataset", "dataset", inputs)
     step = room.Step("preprocess", tmp_path / "dataset.npz")
     assert room._changed_input(step, manifest) is None
     raw.write_text("two")
     assert "ICUSTAYS.csv" in room._changed_input(step, manifest)
     raw.unlink()
     assert "ICUSTAYS.csv" in room._changed_input(step, manifest)
+
+
+def changed(source: Path, files: list[Path], **named: Path) -> Iterator[str | None]:
+    """Why a data set made of these files is stale, by the record that preprocess keeps of them."""
+    record = preprocess_room._source_inputs(source, SimpleNamespace(files=files))
+    record |= {role: {"path": str(path), "sha256": room.sha256(path)} for role, path in named.items()}
+    manifest = Session().manifest("dataset", "dataset", record)
+    while True:
+        yield room._changed_input(room.Step("preprocess", source / "dataset.npz"), manifest)
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_an_edited_record_a_new_file_and_an_edited_table_make_the_data_set_stale(tmp_path, count):
+    source, table = tmp_path / "records", tmp_path / "own.csv"
+    source.mkdir()
+    table.write_text("variable")
+    files = [source / f"{number}.txt" for number in range(count)]
+    for file in files:
+        file.write_text("record")
+    stale = changed(source, files, variables=table)
+    assert next(stale) is None
+    files[1].write_text("edited")
+    assert "changed" in next(stale)
+    files[1].write_text("record")
+    assert next(stale) is None
+    (source / "new.txt").write_text("record")
+    assert "records has changed" in next(stale)
+    (source / "new.txt").unlink()
+    table.write_text("another")
+    assert "own.csv has changed" in next(stale)
+
+
+def test_what_a_user_trained_by_hand_is_not_replaced_unasked(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(room, "_call", lambda step, session, console: called.append(step.command) or {})
+    by_hand = Session(tmp_path).of("train", COMMANDS["train"].options(arch="lstm", epochs=50))
+    with atomic_directory(tmp_path / "lstm") as partial:
+        write_manifest(partial, by_hand.manifest("model", "lstm", {}, arch="lstm"))
+    with pytest.raises(UsageError, match=r"run would replace .*lstm, which it did not make") as refused:
+        room.run(Session(tmp_path))
+    assert "--overwrite" in refused.value.remedy
+    assert not called
+    room.run(Session(tmp_path, overwrite=True))
+    assert "train" in called
 
 
 def test_a_refused_form_is_said_and_does_not_end_the_chain(tmp_path, monkeypatch, capsys):
@@ -101,8 +148,7 @@ def test_a_refused_form_is_said_and_does_not_end_the_chain(tmp_path, monkeypatch
         return call
 
     monkeypatch.setattr(room, "_function", function)
-    monkeypatch.setattr(room, "defaults", lambda command: {})
-    result = room.run(Session("run", workspace=tmp_path))
+    result = room.run(Session(workspace=tmp_path))
     refused = [step for step in result["steps"] if step["refused"]]
     assert [Path(step["artifact"]).name for step in refused] == ["lstm-pruned50-int8.tflite"]
     assert "lstm-pruned50-int8.tflite" not in result["models"]

@@ -279,13 +279,13 @@ def _call(arguments: list[str]) -> int:
 @pytest.mark.parametrize("wrong", [{"stays": 0}, {"write_as": "xlsx"}, {"hours": 0}, {"events_per_stay": -1}])
 def test_wrong_options_are_named(wrong, tmp_path):
     with pytest.raises(UsageError, match=r"stays|xlsx|hours|events"):
-        synth(Session("synth", console=Console(quiet=True)), **{"stays": 5, "out": tmp_path / "x"} | wrong)
+        synth(Session(console=Console(quiet=True)), **{"stays": 5, "out": tmp_path / "x"} | wrong)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_negative_seed_is_named(tmp_path):
     with pytest.raises(UsageError, match="--seed is -1"):
-        synth(Session("synth", seed=-1, console=Console(quiet=True)), out=tmp_path / "x")
+        synth(Session(seed=-1, console=Console(quiet=True)), out=tmp_path / "x")
 
 
 def test_neither_synth_nor_fetch_needs_tensorflow():
@@ -299,7 +299,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr("mortcond.commands.synth.write", fail)
     with pytest.raises(OSError, match="No space"):
-        synth(Session("synth", console=Console(quiet=True)), stays=5, out=tmp_path / "x")
+        synth(Session(console=Console(quiet=True)), stays=5, out=tmp_path / "x")
     assert not list(tmp_path.iterdir())
 
 

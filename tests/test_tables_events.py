@@ -227,7 +227,7 @@ def test_unusable_tables(read, tmp_path, folder):
         read(write(tmp_path / "empty", ""))
     late = write(tmp_path / "late", "stay_id,hours,variable,value\n7,50,Heart Rate,80\n")
     with pytest.raises(InputError, match=r"No stay of .* is in the cohort; dropped: no_events_in_window 3"):
-        preprocess(Session("preprocess", workspace=tmp_path / "w", console=Console(quiet=True)), late)
+        preprocess(Session(workspace=tmp_path / "w", console=Console(quiet=True)), late)
 
 
 def test_damaged_files(read, tmp_path):

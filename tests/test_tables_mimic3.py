@@ -64,7 +64,7 @@ def hourly_values(cells):
 @pytest.fixture(scope="module")
 def demo(test_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
-    session = Session("preprocess", workspace=folder, console=Console(quiet=True))
+    session = Session(workspace=folder, console=Console(quiet=True))
     preprocess(session, test_data / "mimic3-demo", scale=False)
     return folder / "dataset.npz"
 
@@ -326,7 +326,7 @@ def test_q15_a_time_outside_a_stay_belongs_to_it_if_any_event_then_was_recorded_
 
 def test_q16_nothing_left_is_an_error_and_not_an_empty_result(tmp_path):
     folder = Hospital().stay(los=1.0).chart(211, "80").write(tmp_path / "in")
-    session = Session("preprocess", workspace=tmp_path, console=Console(quiet=True))
+    session = Session(workspace=tmp_path, console=Console(quiet=True))
     with pytest.raises(InputError, match=r"No stay .* is in the cohort; dropped: los_lt_48h 1"):
         preprocess(session, folder)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]

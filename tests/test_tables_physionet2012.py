@@ -317,7 +317,7 @@ def test_missing_and_empty_inputs(read, tmp_path, folder):
 def test_nothing_is_left_half_written(tmp_path, folder):
     broken(folder, "1001.txt", "00:07,HR,73", "soon,HR,73")
     with pytest.raises(InputError):
-        preprocess(Session("preprocess", workspace=tmp_path / "w", console=Console(quiet=True)), folder)
+        preprocess(Session(workspace=tmp_path / "w", console=Console(quiet=True)), folder)
     assert list((tmp_path / "w").iterdir()) == []
 
 

@@ -6,7 +6,6 @@ results.json, results.csv, plots with their data, and report.html. No TensorFlow
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,64 +14,25 @@ import numpy as np
 
 from mortcond import dataset as datasets
 from mortcond.core.artifacts import atomic_directory, refuse_existing, sha256
-from mortcond.core.errors import InputError, LimitError, UsageError
+from mortcond.core.calls import takes
+from mortcond.core.errors import InputError, LimitError
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
 from mortcond.measure import latency, machine, simultaneous, tables
 from mortcond.measure.answer import answer, cautions
-from mortcond.measure.candidates import RUNTIMES, Candidate, find, read, resolve, told_apart
-from mortcond.measure.comparison import MARGIN
+from mortcond.measure.candidates import Candidate, find, read, resolve, told_apart
 from mortcond.measure.evaluate import CONDENSED, Question, Stays, decision_references, evaluate
-from mortcond.measure.intervals import RESAMPLES, too_few
+from mortcond.measure.intervals import too_few
 from mortcond.measure.records import plain
+from mortcond.options.bench import Bench
 
 RESULTS = "results.json"
 
 
-def bench(
-    session: Session,
-    artifacts: Sequence[Path] | None = None,
-    *,
-    dataset: Path | None = None,
-    split: str = "test",
-    out: Path | None = None,
-    runtime: Sequence[str] | None = None,
-    batch: Sequence[int] | None = None,
-    threads: int = 1,
-    rounds: int = 7,
-    resamples: int = RESAMPLES,
-    margin: float = MARGIN,
-    threshold: float | None = None,
-    max_auroc_drop: float | None = None,
-    max_bytes: int | None = None,
-    max_latency_us: float | None = None,
-    markdown: bool = False,
-) -> dict[str, Any]:
+@takes(Bench)
+def bench(session: Session, options: Bench) -> dict[str, Any]:
     """Measure artifacts and write the report.
-
-    Parameters
-    ----------
-    artifacts
-        Model directories (measured by their model.tflite) and `.tflite` files, or their names in the workspace; none:
-        every one of the workspace.
-    dataset, split
-        The stays to measure on: the workspace's data set, its test split.
-    out
-        The folder of the report; an older report there is replaced, anything else only with --overwrite.
-    runtime
-        Runtimes to run each artifact by: litert, savedmodel, keras, onnx.
-    batch
-        Stays a call at which the time is taken: 1 and 64.
-    threads, rounds
-        Threads of each runtime; rounds of the measurement, which go round all artifacts.
-    resamples, margin, threshold
-        Bootstrap resamples; the loss of AUROC that would be accepted; the risk at which a decision is taken.
-    max_auroc_drop, max_bytes, max_latency_us
-        Limits that every artifact has to meet: AUROC below the uncondensed model's, bytes of the file, median time a
-        stay at the first batch size.
-    markdown
-        Write a model card as well, model-card.md.
 
     Returns
     -------
@@ -85,17 +45,18 @@ def bench(
     LimitError
         A limit was not met; everything is written, and the result travels with the error.
     """
-    target = out or session.workspace / "bench"
+    target = options.out or session.workspace / "bench"
     refuse_existing(target, session.overwrite or (target / RESULTS).is_file())
-    question, plan = _question(session, margin, threshold, resamples), _plan(session, batch, threads, rounds)
-    data = _load_split(dataset_path(session, dataset), split)
-    question = replace(question, prevalence=data.meta.get("prevalence"))
-    candidates, left_out = _candidates(session, artifacts, runtime or ["litert"], data)
-    measured = _measure(session, candidates, data, split, plan, question, explicit=bool(artifacts))
+    plan = latency.Plan(options.batch, options.threads, options.rounds, session.seed)
+    data = _load_split(dataset_path(session, options.dataset), options.split)
+    prevalence = data.meta.get("prevalence")
+    question = Question(options.margin, options.threshold, prevalence, options.resamples, session.seed)
+    candidates, left_out = _candidates(session, options.artifacts, options.runtime, data)
+    measured = _measure(session, candidates, data, options.split.value, plan, question, bool(options.artifacts))
     result = {"path": str(target), "measured_at": datetime.now(UTC).isoformat(timespec="seconds")} | measured
     result["left_out"] = left_out + result["left_out"]
-    _write(session, target, result, markdown)
-    _check_limits(result, max_auroc_drop, max_bytes, max_latency_us)
+    _write(session, target, result, options.markdown)
+    _check_limits(result, options)
     return result
 
 
@@ -125,24 +86,7 @@ def _measure(
     return plain(result | {"paper": tables.published(), "answer": answer(models, described)})
 
 
-def _question(session: Session, margin: float, threshold: float | None, resamples: int) -> Question:
-    if not 0 < margin < 0.5:
-        raise UsageError(f"--margin {margin} is no loss of AUROC.", "Give one between 0 and 0.5, such as 0.01.")
-    if threshold is not None and not 0 < threshold < 1:
-        raise UsageError(f"--threshold {threshold} is no risk.", "Give one between 0 and 1, such as 0.2.")
-    return Question(margin, threshold, None, resamples, session.seed)
-
-
-def _plan(session: Session, batch: Sequence[int] | None, threads: int, rounds: int) -> latency.Plan:
-    batches = tuple(dict.fromkeys(batch or (1, 64)))
-    if min(batches) < 1:
-        raise UsageError(f"--batch {min(batches)} is no number of stays.", "Give 1 or more.")
-    return latency.Plan(batches, threads, rounds, session.seed)
-
-
 def _load_split(source: Path, split: str) -> Dataset:
-    if split not in datasets.SPLITS:
-        raise UsageError(f"--split {split} is unknown.", f"Use one of {', '.join(datasets.SPLITS)}.")
     data = datasets.load(source, splits=(split,))
     if not len(data.split(split).y):
         raise InputError(f"{source} has no stays in its {split} split.", "Use another --split, or more stays.")
@@ -153,9 +97,6 @@ def _candidates(
     session: Session, artifacts: Sequence[Path] | None, runtimes: Sequence[str], data: Dataset
 ) -> tuple[list[Candidate], list[dict[str, str]]]:
     """Return what to measure, and what of the workspace cannot be; what the user named must be measurable."""
-    unknown = sorted(set(runtimes) - set(RUNTIMES))
-    if unknown:
-        raise UsageError(f"--runtime {unknown[0]} is unknown.", f"Use one of {', '.join(RUNTIMES)}.")
     paths = [resolve(path, session.workspace) for path in artifacts or ()]
     found, left_out = [], []
     for path in paths or find(session.workspace):
@@ -255,25 +196,23 @@ def _write(session: Session, target: Path, result: dict[str, Any], markdown: boo
         (folder / RESULTS).write_text(json.dumps(result, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _check_limits(
-    result: dict[str, Any], max_auroc_drop: float | None, max_bytes: int | None, max_latency_us: float | None
-) -> None:
+def _check_limits(result: dict[str, Any], limits: Bench) -> None:
     """Raise LimitError, naming every artifact that misses a limit and by how much."""
     missed = []
     first = str(result["settings"]["batches"][0])
     for record in result["models"]:
         label, compared = record["label"], record["delta_auroc_baseline"] or record["delta_auroc"]
-        if max_auroc_drop is not None and compared is not None:
+        if limits.max_auroc_drop is not None and compared is not None:
             if compared["value"] is None:
                 missed.append(f"{label}: its AUROC is not defined on these stays")
-            elif -compared["value"] > max_auroc_drop:
+            elif -compared["value"] > limits.max_auroc_drop:
                 drop = f"{-compared['value']:.4f} of AUROC below {compared['vs']}"
-                missed.append(f"{label}: {drop}, more than {max_auroc_drop}")
-        if max_bytes is not None and record["size_bytes"] > max_bytes:
-            missed.append(f"{label}: {record['size_bytes']:,} bytes, more than {max_bytes:,}")
+                missed.append(f"{label}: {drop}, more than {limits.max_auroc_drop}")
+        if limits.max_bytes is not None and record["size_bytes"] > limits.max_bytes:
+            missed.append(f"{label}: {record['size_bytes']:,} bytes, more than {limits.max_bytes:,}")
         time_us = record["latency_us_per_stay"][first]["p50"]
-        if max_latency_us is not None and time_us > max_latency_us:
-            missed.append(f"{label}: {time_us:.1f} µs a stay, more than {max_latency_us:g}")
+        if limits.max_latency_us is not None and time_us > limits.max_latency_us:
+            missed.append(f"{label}: {time_us:.1f} µs a stay, more than {limits.max_latency_us:g}")
     if missed:
         problem = f"A limit was not met by {'; '.join(missed)}."
         raise LimitError(problem, f"The report is in {result['path']}.", result, render)

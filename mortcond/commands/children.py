@@ -144,7 +144,7 @@ def train(session: Session, parent: Parent, network: Network, settings: TrainSet
     return fit(network, parent.data, settings, **how)
 
 
-def finished(
+def calibrated_as_parent(
     parent: Parent, network: Network, metrics: dict[str, Any]
 ) -> tuple[Network, dict[str, Any], dict[str, Any]]:
     """Calibrate a child where its parent was calibrated; return it with its metrics and what the manifest adds."""

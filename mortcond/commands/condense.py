@@ -21,13 +21,14 @@ import numpy as np
 
 from mortcond import dataset as datasets
 from mortcond import scores
+from mortcond.commands.candidate_maker import CandidateMaker
 from mortcond.commands.children import Parent, read_parent
-from mortcond.commands.trials import Workshop
 from mortcond.condense import search
 from mortcond.condense.search import Recipe
 from mortcond.core.artifacts import atomic_file, refuse_existing, size_bytes
+from mortcond.core.calls import takes
 from mortcond.core.console import Bar
-from mortcond.core.errors import LimitError, UsageError
+from mortcond.core.errors import LimitError
 from mortcond.core.locks import claim
 from mortcond.core.manifest import Manifest
 from mortcond.core.scratch import scratch_folder
@@ -37,15 +38,14 @@ from mortcond.dataset import Split
 from mortcond.deploy import check
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.runtime import Predictor
-from mortcond.measure import comparison
 from mortcond.measure.judge import Judge
 from mortcond.measure.plots.search import write_tradeoff
 from mortcond.measure.records import plain
 from mortcond.measure.typography import rounded
+from mortcond.options.condense import Condense
 
 FOLDER = "condense"
 COARSE = "too coarse"  # rounding changes the risks by more than quantize would let pass
-ARCHS = ("lstm", "hlstm", "dnn", "linear")
 Record = dict[str, Any]
 
 
@@ -64,45 +64,9 @@ class Limits:
         return ", ".join(part for part in (size, speed, loss) if part)
 
 
-def condense(
-    session: Session,
-    *,
-    dataset: Path | None = None,
-    baseline: Path | None = None,
-    max_bytes: int | None = None,
-    max_latency_us: float | None = None,
-    max_auroc_drop: float = comparison.MARGIN,
-    arch: str = ",".join(ARCHS),
-    epochs: int | None = None,
-    budget_minutes: float | None = None,
-    whole_curve: bool = False,
-    accept_undecided: bool = False,
-    out: Path | None = None,
-) -> Record:
+@takes(Condense)
+def condense(session: Session, options: Condense) -> Record:
     """Search for the smallest model that is not inferior to the baseline.
-
-    Parameters
-    ----------
-    dataset
-        The data the baseline was trained on; None: where its manifest says.
-    baseline
-        A model directory; None: the newest of the workspace that is not condensed.
-    max_bytes, max_latency_us
-        Limits of the file and of the median time of one stay at a time, on this machine.
-    max_auroc_drop
-        The margin of the comparison: a loss of AUROC that would be accepted.
-    arch
-        Architectures to consider, with commas between.
-    epochs
-        Of each candidate; None: as many as the baseline's.
-    budget_minutes
-        Start no further candidate after this time. The same command goes on from there.
-    whole_curve
-        Also try what is larger than the answer, for the whole trade-off curve.
-    accept_undecided
-        Take a choice that the test split can neither confirm nor refute.
-    out
-        Name of the file; None: condensed.tflite in the workspace.
 
     Returns
     -------
@@ -114,24 +78,24 @@ def condense(
         Nothing qualifies on the validation split, or the test split does not confirm what does; the records and the
         nearest candidate are kept, and told.
     """
-    archs = _archs(arch)
-    limits = Limits(max_bytes, max_latency_us, _margin(max_auroc_drop))
-    target = out or session.workspace / "condensed.tflite"
+    limits = Limits(options.max_bytes, options.max_latency_us, options.max_auroc_drop)
+    target = options.out or session.workspace / "condensed.tflite"
     refuse_existing(target, session.overwrite)
-    path, manifest = choose_model(session, baseline, _is_uncondensed, "a trained model that is not condensed")
-    parent = read_parent(session, path, manifest, dataset, splits=("train", "val"))
-    settings = parent.settings if epochs is None else replace(parent.settings, epochs=epochs)
+    path, manifest = choose_model(session, options.baseline, _is_uncondensed, "a trained model that is not condensed")
+    parent = read_parent(session, path, manifest, options.dataset, splits=("train", "val"))
+    settings = replace(parent.settings, epochs=options.epochs or parent.settings.epochs)
     claim(session.workspace / FOLDER)
-    workshop = Workshop(session, parent, session.workspace / FOLDER, settings)
+    maker = CandidateMaker(session, parent, session.workspace / FOLDER, settings)
     judge = _judge(parent.data.val, parent, limits.margin, session.seed)
-    hunt = Hunt(workshop, judge, limits, search.recipes(parent.network.arch, archs), whole_curve)
-    hunt.run(None if budget_minutes is None else session.started + 60 * budget_minutes)
-    result = _result(hunt, limits)
-    best = search.chosen(hunt.tried)
+    found = Search(maker, judge, limits, search.recipes(parent.network.arch, options.arch), options.whole_curve)
+    minutes = options.budget_minutes
+    found.run(None if minutes is None else session.started + 60 * minutes)
+    result = _result(found, limits)
+    best = search.chosen(found.tried)
     if best is not None:
-        result |= _deliver(target, best, hunt, session.seed)
-    _write(workshop.folder, result)
-    _refuse_what_fails(result, hunt, accept_undecided)
+        result |= _deliver(target, best, found, session.seed)
+    _write(maker.folder, result)
+    _refuse_what_fails(result, found, options.accept_undecided)
     return result
 
 
@@ -141,10 +105,10 @@ def _judge(split: Split, parent: Parent, margin: float, seed: int) -> Judge:
 
 
 @dataclass
-class Hunt:
+class Search:
     """The search as it stands: what was tried, and what is left, from the smallest up."""
 
-    workshop: Workshop
+    maker: CandidateMaker
     judge: Judge
     limits: Limits
     recipes: list[Recipe]
@@ -156,10 +120,10 @@ class Hunt:
     def run(self, deadline: float | None) -> None:
         """Try candidates until nothing smaller than the best is left, or time is up (then finish the current one)."""
         named = {recipe.name: recipe for recipe in self.recipes}
-        console = self.workshop.session.console
+        console = self.maker.session.console
         with scratch_folder() as folder, console.chain("Search", len(named)) as (inner, bar):
-            self.workshop.session = replace(self.workshop.session, console=inner)
-            self._weigh(folder, bar)
+            self.maker.session = replace(self.maker.session, console=inner)
+            self._leave_out_too_large(folder, bar)
             order = search.smallest_first(self.left)
             bar.update(0, total=len(order))
             for name in order:
@@ -168,13 +132,13 @@ class Hunt:
                 bar.advance(0, note=name)
                 self._try(named[name])
                 bar.advance(1, note=self._standing())
-                write_records(self.workshop.folder, [*self.tried, *self.refused])
+                write_records(self.maker.folder, [*self.tried, *self.refused])
 
-    def _weigh(self, folder: Path, bar: Bar) -> None:
+    def _leave_out_too_large(self, folder: Path, bar: Bar) -> None:
         """Find each file's size before any training, and leave out what is too large."""
         for recipe in self.recipes:
             bar.advance(1, note=f"sizes: {recipe.name}")
-            for record in self.workshop.files(recipe, self.workshop.begin(recipe), folder):
+            for record in self.maker.files(recipe, self.maker.begin(recipe), folder):
                 fits = search.within(record, self.limits.max_bytes, None)
                 (self.left if fits else self.refused).append(record | ({} if fits else {"refused": "too large"}))
 
@@ -182,15 +146,15 @@ class Hunt:
         own = [record for record in self.left if record["network"] == recipe.name]
         self.left = [record for record in self.left if record["network"] != recipe.name]
         if self.limits.max_latency_us is not None:
-            own = self._those_fast_enough(self.workshop.time(own))
+            own = self._those_fast_enough(self.maker.time(own))
         if not own:
             return
-        network, facts = self.workshop.trained(recipe)
+        network, facts = self.maker.trained(recipe)
         modes = tuple(record["mode"] for record in own)
-        known, held = self.workshop.parent.data.train.X, self.workshop.parent.data.val
-        files = self.workshop.files(recipe, network, self.workshop.folder / "files", modes, known)
+        known, held = self.maker.parent.data.train.X, self.maker.parent.data.val
+        files = self.maker.files(recipe, network, self.maker.folder / "files", modes, known)
         expected = network.predict(held.X, np.float32)
-        for record in self._those_fast_enough(self.workshop.time(files)):  # the file may have grown a little
+        for record in self._those_fast_enough(self.maker.time(files)):  # the file may have grown a little
             risk = Predictor(Path(record["path"])).predict(held.X)
             rounding = check.differences(risk, expected, self.judge.died)
             told = {"training_seconds": facts["training_seconds"], "recipe": recipe.to_dict(), "rounding": rounding}
@@ -224,19 +188,19 @@ def write_records(folder: Path, records: list[Record]) -> None:
         partial.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
-def _result(hunt: Hunt, limits: Limits) -> Record:
-    judge, parent = hunt.judge, hunt.workshop.parent
+def _result(found: Search, limits: Limits) -> Record:
+    judge, parent = found.judge, found.maker.parent
     baseline = {"name": parent.manifest.name, "path": str(parent.path), "parameters": parent.network.parameters}
     baseline |= {"bytes": size_bytes(parent.path / TFLITE), "auroc": scores.auroc(judge.died, judge.reference)}
-    on_front = search.front(hunt.tried)
-    tried = [record | {"on_front": record["name"] in on_front} for record in hunt.tried]
-    result = {"path": None, "folder": str(hunt.workshop.folder), "baseline": baseline, "chosen": None}
+    on_front = search.front(found.tried)
+    tried = [record | {"on_front": record["name"] in on_front} for record in found.tried]
+    result = {"path": None, "folder": str(found.maker.folder), "baseline": baseline, "chosen": None}
     result |= {"limits": asdict(limits), "candidates": sorted(tried, key=lambda record: record["bytes"])}
-    best = search.chosen(hunt.tried)
-    untried = {record["network"] for record in hunt.left if search.may_still_win([record], best)}
-    larger = {record["network"] for record in hunt.left} - untried
-    result |= {"untried": sorted(untried), "larger": sorted(larger), "refused": len(hunt.refused)}
-    result["coarse"] = [record["name"] for record in hunt.refused if record["refused"] == COARSE]
+    best = search.chosen(found.tried)
+    untried = {record["network"] for record in found.left if search.may_still_win([record], best)}
+    larger = {record["network"] for record in found.left} - untried
+    result |= {"untried": sorted(untried), "larger": sorted(larger), "refused": len(found.refused)}
+    result["coarse"] = [record["name"] for record in found.refused if record["refused"] == COARSE]
     result |= {"caution": judge.caution}
     result |= {
         "nearest": search.nearest(tried),
@@ -245,11 +209,11 @@ def _result(hunt: Hunt, limits: Limits) -> Record:
     return plain(result)
 
 
-def _deliver(target: Path, best: Record, hunt: Hunt, seed: int) -> Record:
+def _deliver(target: Path, best: Record, found: Search, seed: int) -> Record:
     """Copy the chosen file to its name, and compare it once on the test split."""
-    parent = hunt.workshop.parent
+    parent = found.maker.parent
     test = datasets.load(parent.dataset, splits=("test",)).test
-    judge = _judge(test, parent, hunt.limits.margin, seed)
+    judge = _judge(test, parent, found.limits.margin, seed)
     confirmed = judge.see(best["name"], Predictor(Path(best["path"])).predict(test.X)) | {"stays": len(test)}
     confirmed |= judge.verdicts()[best["name"]]
     with atomic_file(target) as partial:
@@ -270,15 +234,15 @@ def _write(folder: Path, result: Record) -> None:
         partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def _refuse_what_fails(result: Record, hunt: Hunt, accept_undecided: bool) -> None:
+def _refuse_what_fails(result: Record, found: Search, accept_undecided: bool) -> None:
     """Raise LimitError where nothing qualifies, or where the test split does not confirm the choice."""
     if result["chosen"] is not None:
         _refuse_what_the_test_split_does_not_confirm(result, accept_undecided)
         return
-    limits, nearest = str(hunt.limits), result["nearest"]
+    limits, nearest = str(found.limits), result["nearest"]
     if nearest is None:
         problem = f"No candidate could be shown to meet the limits ({limits})."
-        too_large = [record["bytes"] for record in hunt.refused if record["name"] not in result["coarse"]]
+        too_large = [record["bytes"] for record in found.refused if record["name"] not in result["coarse"]]
         smallest = min(too_large, default=None)
         remedy = f"The smallest file would have {smallest:,} bytes." if smallest else "Search on, or for longer."
         raise LimitError(problem, result["caution"] or remedy, result, render)
@@ -324,22 +288,8 @@ def difference_in_words(record: Record) -> str:
     return ("-" if value is None else f"{value:+.3f}") + (f" [{ends[0]:+.3f}, {ends[1]:+.3f}]" if ends else " [-]")
 
 
-def _archs(text: str) -> list[str]:
-    archs = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    unknown = sorted(set(archs) - set(ARCHS))
-    if unknown or not archs:
-        raise UsageError(f"--arch {text} is unknown.", f"Use some of {','.join(ARCHS)}.")
-    return archs
-
-
-def _margin(value: float) -> float:
-    if not 0 < value < 0.5:
-        raise UsageError(f"--max-auroc-drop {value} is no loss of AUROC.", "Give one between 0 and 0.5, such as 0.01.")
-    return value
-
-
 def _is_uncondensed(manifest: Manifest) -> bool:
-    return manifest.kind == "model" and manifest.command == "train"
+    return manifest.kind == "model" and not manifest.is_condensed
 
 
 def render(result: Record) -> Iterator[Any]:

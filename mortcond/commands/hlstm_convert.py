@@ -9,65 +9,33 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from mortcond.commands.children import Parent, auroc_line, finished, read_parent, taught, train, write_child
+from mortcond.commands.children import Parent, auroc_line, calibrated_as_parent, read_parent, taught, train, write_child
 from mortcond.condense.hlstm_convert import from_parent
 from mortcond.core.artifacts import refuse_existing
-from mortcond.core.errors import UsageError
+from mortcond.core.calls import takes
 from mortcond.core.manifest import Manifest
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.models.network import Network
-
-INITS = ("scratch", "parent")
-CONDENSING = ("prune", "hlstm-convert")
+from mortcond.options.hlstm_convert import HlstmConvert
 
 
-def hlstm_convert(
-    session: Session,
-    model: Path | None = None,
-    *,
-    init: str = "scratch",
-    distil: bool = False,
-    hidden_width: int | None = None,
-    hidden_depth: int = 1,
-    epochs: int | None = None,
-    dataset: Path | None = None,
-    out: Path | None = None,
-) -> dict[str, Any]:
+@takes(HlstmConvert)
+def hlstm_convert(session: Session, options: HlstmConvert) -> dict[str, Any]:
     """Convert a trained LSTM, pruned or not, and train the result.
-
-    Parameters
-    ----------
-    model
-        The model directory of an lstm; None: the newest of the workspace that is not condensed yet.
-    init
-        scratch: initial weights drawn anew (the paper); parent: the parent's where they fit, see
-        `condense.hlstm_convert`.
-    distil
-        Learn from the parent's predictions as well as from the outcomes.
-    hidden_width, hidden_depth
-        Neurons in each hidden layer of a gate (None: as many as units), and hidden layers.
-    epochs
-        None: as many as the parent was trained.
-    dataset
-        The data the parent was trained on; None: where its manifest says.
-    out
-        Name of the result.
 
     Returns
     -------
     `path`, parameters, seconds an epoch and metrics, each beside the parent's.
     """
-    if init not in INITS:
-        raise UsageError(f"--init {init} is unknown.", f"Use one of {', '.join(INITS)}.")
-    fits = _is_lstm if model is not None else _is_uncondensed
-    path, manifest = choose_model(session, model, fits, "a trained lstm")
-    target = out or session.workspace / f"{path.name}-hlstm"
+    fits = _is_lstm if options.model is not None else _is_uncondensed
+    path, manifest = choose_model(session, options.model, fits, "a trained lstm")
+    target = options.out or session.workspace / f"{path.name}-hlstm"
     refuse_existing(target, session.overwrite)
-    parent = read_parent(session, path, manifest, dataset)
-    network = converted(parent, init, hidden_width, hidden_depth, session.seed)
-    return train_child(session, parent, network, target, distil=distil, epochs=epochs)
+    parent = read_parent(session, path, manifest, options.dataset)
+    network = converted(parent, options.init, options.hidden_width, options.hidden_depth, session.seed)
+    return train_child(session, parent, network, target, distil=options.distil, epochs=options.epochs)
 
 
 def converted(parent: Parent, init: str, hidden_width: int | None, hidden_depth: int, seed: int) -> Network:
@@ -90,7 +58,7 @@ def train_child(
     with scratch_folder() as folder:
         trained = train(session, parent, network, settings, folder, soft_targets=soft_targets)
         metrics = trained.metrics | {"compile_seconds": trained.compile_seconds}
-        child, metrics, more = finished(parent, trained.network, metrics)
+        child, metrics, more = calibrated_as_parent(parent, trained.network, metrics)
         extra = {"settings": asdict(settings), "converted": describe(parent.network, network)} | more
         arguments = (target, parent, child, trained.history, folder)
         manifest = write_child(session, *arguments, metrics=metrics, extra=extra)
@@ -117,8 +85,7 @@ def _is_lstm(manifest: Manifest) -> bool:
 
 
 def _is_uncondensed(manifest: Manifest) -> bool:
-    commands = [manifest.command, *(step.get("command") for step in manifest.lineage)]
-    return _is_lstm(manifest) and not set(commands) & set(CONDENSING)
+    return _is_lstm(manifest) and not manifest.is_condensed
 
 
 def render(result: dict[str, Any]) -> Iterator[Any]:

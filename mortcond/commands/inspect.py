@@ -11,6 +11,7 @@ from typing import Any
 
 from mortcond.core import forms
 from mortcond.core.artifacts import MANIFEST, directory_hashes, sha256, size_bytes
+from mortcond.core.calls import takes
 from mortcond.core.errors import InputError
 from mortcond.core.manifest import Manifest, read_manifest
 from mortcond.core.session import Session
@@ -19,6 +20,7 @@ from mortcond.deploy.anatomy import anatomy
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.flatbuffer import Malformed
 from mortcond.deploy.stays import SPLITS, header, opened
+from mortcond.options.inspect import Inspect
 
 RESULTS = "results.json"
 KNOWN = "inspect reads data sets (.npz), model directories, .tflite files and the folder of bench."
@@ -27,13 +29,9 @@ MODEL_OF_BENCH |= {"auroc": dict | None}
 INPUT_FACTS = ("window_hours", "derive", "scaled")
 
 
-def inspect(session: Session, artifact: Path) -> dict[str, Any]:
+@takes(Inspect)
+def inspect(session: Session, options: Inspect) -> dict[str, Any]:
     """Describe an artifact.
-
-    Parameters
-    ----------
-    artifact
-        Its path, or its name in the workspace.
 
     Returns
     -------
@@ -45,6 +43,7 @@ def inspect(session: Session, artifact: Path) -> dict[str, Any]:
     InputError
         It does not exist, or is nothing that mortcond knows.
     """
+    artifact = options.artifact
     path = artifact if artifact.exists() else session.workspace / artifact
     if not path.exists():
         raise InputError(f"There is no {artifact}, here or in {session.workspace}.", "Check the path.")

@@ -18,14 +18,15 @@ from typing import Any, TextIO
 import numpy as np
 
 from mortcond.core.artifacts import atomic_file, refuse_existing
-from mortcond.core.errors import InputError, UsageError
+from mortcond.core.calls import takes
+from mortcond.core.errors import InputError
 from mortcond.core.session import Session
 from mortcond.deploy import stays as stays_room
 from mortcond.deploy.runtime import Predictor
 from mortcond.deploy.stays import SPLITS, Stays, measured_hours
+from mortcond.options.predict import Predict
 
 COLUMNS = ("stay_id", "risk", "never_measured", "warning")
-FORMATS = ("csv", "jsonl")
 MOST_THREADS = 4  # beyond, reading the stays is what takes the time
 BATCH_STAYS = 512  # read, predicted and written at a time
 
@@ -39,49 +40,24 @@ class Source:
     stays: int | None  # how many; None where that is not known before
 
 
-def predict(
-    session: Session,
-    model: Path,
-    data: Path,
-    *,
-    split: str = "test",
-    write_as: str = "csv",
-    format: str | None = None,
-    threads: int | None = None,
-    out: Path | None = None,
-) -> dict[str, Any]:
+@takes(Predict)
+def predict(session: Session, options: Predict) -> dict[str, Any]:
     """Predict the risk of death in hospital of each stay.
-
-    Parameters
-    ----------
-    model
-        A `.tflite` file, or a model directory, by path or by its name in the workspace.
-    data
-        A `dataset.npz`, or raw records of any form that `preprocess` reads.
-    split
-        Of a data set: train, val, test or all.
-    write_as
-        csv or jsonl: a row, or a JSON object, a stay.
-    format
-        The form of raw records; None: told by what they hold.
-    threads
-        Calls of the interpreter side by side; None: as many as there are processors, at most MOST_THREADS.
-    out
-        The file to write; None: stdout (with --json, `predictions` of the result).
 
     Returns
     -------
     path, model, stays, warnings (how many stays have one), and `predictions` where they go nowhere else.
     """
-    if write_as not in FORMATS:
-        raise UsageError(f"There is no output form {write_as!r}.", f"Choose of {', '.join(FORMATS)}.")
-    if split not in (*SPLITS, "all"):
-        raise UsageError(f"There is no split {split!r}.", f"Choose of {', '.join((*SPLITS, 'all'))}.")
+    out = options.out
     if out is not None:
         refuse_existing(out, session.overwrite)
-    predictor = Predictor(_model_path(session, model), threads or min(os.cpu_count() or 1, MOST_THREADS))
+    threads = options.threads or min(os.cpu_count() or 1, MOST_THREADS)
+    predictor = Predictor(_model_path(session, options.model), threads)
     kept: list[dict[str, Any]] = []
-    with _source(session, data, predictor, split, format) as source, _sink(session, out, write_as, kept) as write:
+    with (
+        _source(session, options.data, predictor, options.split, options.format) as source,
+        _sink(session, out, options.write_as, kept) as write,
+    ):
         result = _predict(session, predictor, source, write)
     result |= {"path": str(out) if out else None, "model": str(predictor.path)}
     return result | ({"predictions": kept} if session.console.json and out is None else {})

@@ -13,83 +13,50 @@ from typing import Any
 import numpy as np
 
 from mortcond import cohort, dataset, tables
-from mortcond.core.artifacts import refuse_existing, sha256
-from mortcond.core.errors import InputError, UsageError
+from mortcond.core.artifacts import names_digest, refuse_existing, sha256
+from mortcond.core.calls import takes
+from mortcond.core.errors import InputError
 from mortcond.core.manifest import library_versions
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
 from mortcond.dataset import InputSpec, build
+from mortcond.options.preprocess import Preprocess
 from mortcond.tables import Records, Request
-from mortcond.variables import DERIVED, load
+from mortcond.variables import load
 
 MOST_FILES_NAMED = 50  # in the manifest, one by one
 
 
-def preprocess(
-    session: Session,
-    source: Path | None = None,
-    *,
-    variables: str = "paper76",
-    format: str | None = None,
-    outcomes: Path | None = None,
-    split_file: Path | None = None,
-    scale: bool = True,
-    derive: str = "",
-    apply: Path | None = None,
-    memory_limit: str = "1GB",
-    threads: int = 2,
-    out: Path | None = None,
-) -> dict[str, Any]:
+@takes(Preprocess)
+def preprocess(session: Session, options: Preprocess) -> dict[str, Any]:
     """Make a data set of raw records.
-
-    Parameters
-    ----------
-    source
-        A folder or archive of records; None: the bundled sample.
-    variables
-        "paper76", "extended", or the path of a CSV.
-    format
-        One of tables.FORMATS; None: told by what the source holds.
-    outcomes
-        A file with the outcomes, where the source keeps them apart.
-    split_file
-        Which patients test; see `cohort.assign`.
-    scale
-        Whether to standardise; otherwise X is in the units of the variables.
-    derive
-        Comma-separated derived columns: delta, min, max, mean.
-    apply
-        An existing data set whose variables, normal values and scaling are used; all stays go to test.
-    memory_limit, threads
-        Of DuckDB.
-    out
-        The file to write; None: dataset.npz in the workspace.
 
     Returns
     -------
     path, source, features, splits, attrition, never_measured, warnings, notes and seconds.
     """
-    target = out or session.workspace / DATASET
+    target = options.out or session.workspace / DATASET
     refuse_existing(target, session.overwrite)
-    parts = _derived(derive)
-    old = _old_spec(session, apply)
+    old = _old_spec(options.apply)
+    source = options.source
     if source is None:
         source = tables.bundled_sample()
         session.console.note(f"No SOURCE given: using the bundled sample, a synthetic hospital ({source}).")
-    chosen = old.variables if old else load(variables)
+    chosen = old.variables if old else load(options.variables)
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(_near(target)) as scratch:
-        limits = {"memory_limit": memory_limit, "threads": threads, "console": session.console}
-        records = tables.read(source, chosen, Request(scratch, outcomes, **limits), format)
+        limits = {"memory_limit": options.memory_limit, "threads": options.threads, "console": session.console}
+        records = tables.read(source, chosen, Request(scratch, options.outcomes, **limits), options.format)
         _refuse_empty(source, records)
         if old:
-            split, rule = np.full(len(records.stays), "test"), f"all in test, prepared as {apply.name}"
+            split, rule = np.full(len(records.stays), "test"), f"all in test, prepared as {options.apply.name}"
         else:
-            split, rule = cohort.assign(records.stays, session.seed, split_file)
-        spec = old or build.fit_spec(records, split == "train", chosen, parts, scale, session.console)
+            split, rule = cohort.assign(records.stays, session.seed, options.split_file)
+        derive = options.derive or ()
+        spec = old or build.fit_spec(records, split == "train", chosen, derive, options.scale, session.console)
         result = _result(target, source, records, split, rule, spec)
-        _write(session, target, source, records, split, spec, result, {"apply": apply, "split_file": split_file})
+        _write(session, target, source, records, split, spec, result, _inputs(options))
     _report(session, result)
     return result
 
@@ -103,21 +70,16 @@ def _near(target: Path) -> Path | None:
     return target.parent
 
 
-def _derived(text: str) -> tuple[str, ...]:
-    parts = tuple(part.strip() for part in text.split(",") if part.strip())
-    unknown = [part for part in parts if part not in DERIVED]
-    if unknown or len(set(parts)) < len(parts):
-        raise UsageError(f"--derive {text}: cannot be derived, or twice.", f"Choose of {', '.join(DERIVED)}.")
-    return parts
+def _inputs(options: Preprocess) -> dict[str, Path | None]:
+    """Return the files that the user named beside the records, by their role in the manifest."""
+    named = {name: getattr(options, name) for name in ("apply", "split_file", "outcomes")}
+    table = Path(options.variables or "")
+    return named | {"variables": table if table.is_file() else None}
 
 
-def _old_spec(session: Session, path: Path | None) -> InputSpec | None:
+def _old_spec(path: Path | None) -> InputSpec | None:
     if path is None:
         return None
-    clashing = [name for name in ("variables", "derive", "scale", "split_file") if session.given(name)]
-    if clashing:
-        names = ", ".join("--" + name.replace("_", "-") for name in clashing)
-        raise UsageError(f"--apply takes these from the old data set: {names}.", "Leave them out.")
     record = dataset.load(path, splits=()).meta.get("inputs")
     if not record:
         raise InputError(f"{path} does not say how it was prepared.", "Make it again with mortcond preprocess.")
@@ -169,13 +131,12 @@ def _write(session: Session, target: Path, source: Path, records, split, spec, r
 
 def _source_inputs(source: Path, records: Records) -> dict[str, dict[str, str]]:
     """Return the manifest's record of what was read: file by file where the source says which and they are few."""
-    hashes = {path: sha256(path) for path in sorted(records.files)}
-    listed = "".join(f"{path.name}\0{digest}\n" for path, digest in hashes.items())
+    files = sorted(records.files) if len(records.files) <= MOST_FILES_NAMED else []
+    named = {f"source/{path.name}": {"path": str(path), "sha256": sha256(path)} for path in files}
+    listed = "".join(f"{path.name}\0{named[f'source/{path.name}']['sha256']}\n" for path in files)
     listed = listed.encode(errors="surrogateescape")  # names need not be UTF-8
-    whole = hashlib.sha256(listed).hexdigest() if hashes else sha256(source)
-    files = hashes if len(hashes) <= MOST_FILES_NAMED else {}
-    named = {f"source/{path.name}": {"path": str(path), "sha256": digest} for path, digest in files.items()}
-    return {"source": {"path": str(source), "sha256": whole}} | named
+    whole = hashlib.sha256(listed).hexdigest() if files else sha256(source)
+    return {"source": {"path": str(source), "sha256": whole, "names": names_digest(source)}} | named
 
 
 def _report(session: Session, result: dict[str, Any]) -> None:

@@ -12,23 +12,36 @@ from typing import Any
 
 import numpy as np
 
-from mortcond.commands.children import Parent, auroc_line, aurocs, finished, read_parent, taught, train, write_child
-from mortcond.condense.channels import AXES, groups
+from mortcond.commands.children import (
+    Parent,
+    auroc_line,
+    aurocs,
+    calibrated_as_parent,
+    read_parent,
+    taught,
+    train,
+    write_child,
+)
+from mortcond.condense.channels import groups
 from mortcond.condense.cut import cut
-from mortcond.condense.schedule import SCHEDULES, Plan, plan
-from mortcond.condense.score import MAGNITUDES, METHODS, score
-from mortcond.condense.select import SCOPES, Amount, normalised, select
+from mortcond.condense.schedule import Plan, plan
+from mortcond.condense.score import MAGNITUDES, score
+from mortcond.condense.select import Amount, normalised, select
 from mortcond.core.artifacts import refuse_existing
+from mortcond.core.calls import takes
 from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest
+from mortcond.core.options import plain
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.models.network import Network
 from mortcond.models.settings import TrainSettings
+from mortcond.options.prune import Prune
 
 PRUNABLE = ("lstm", "hlstm", "dnn")
 WHAT = "a trained lstm, hlstm or dnn"
+HOW = ("method", "axis", "schedule", "after_epoch", "epochs", "steps", "distil")
 KINDS = {"units": "units", "hidden": "hidden neurons of a gate"}
 
 
@@ -59,66 +72,22 @@ class Recipe:
         return f"pruned{round(100 * self.amount.quantile)}"
 
 
-def prune(
-    session: Session,
-    model: Path | None = None,
-    *,
-    quantile: str | float = 0.5,
-    method: str = "mean",
-    scope: str = "layer",
-    schedule: str = "epoch",
-    after_epoch: int = 1,
-    epochs: int | None = None,
-    keep: str | None = None,
-    axis: str = "both",
-    steps: int = 4,
-    distil: bool = False,
-    dataset: Path | None = None,
-    out: Path | None = None,
-) -> dict[str, Any]:
+@takes(Prune)
+def prune(session: Session, options: Prune) -> dict[str, Any]:
     """Prune a model and train what is left, under the parent's own settings on the parent's data.
-
-    Parameters
-    ----------
-    model
-        A model directory; None: the newest lstm, hlstm or dnn of the workspace that is not pruned yet.
-    quantile
-        The channels whose score lies below this quantile go: 0.5 takes 8 of 16. Several, with commas between, make as
-        many models, and a figure of their learning curves (the paper's Fig. 3).
-    method
-        What a channel is worth, see `condense.score`: mean, l2, taylor, fisher, correlation or random.
-    scope
-        layer: the quantile of each layer; global: of all layers together.
-    schedule, after_epoch, steps
-        When to prune, see `condense.schedule`: epoch, final, gradual or rewind.
-    epochs
-        Epochs in all, the parent's before the cut included; None: as many as the parent has.
-    keep
-        Channels to keep, in the place of a quantile: "8" of each layer, or "8,4", one number a layer.
-    axis
-        units: LSTM units and neurons; hidden: the neurons inside the gates of a hidden-layer LSTM; both.
-    distil
-        Learn from the parent's predictions as well as from the outcomes.
-    dataset
-        The data the parent was trained on; None: where its manifest says.
-    out
-        Name of the result; of the figure's folder where there are several quantiles.
 
     Returns
     -------
     `path`, `layers` (what was cut) and the metrics; for several quantiles also `models`, one such dict each.
     """
-    quantiles = _quantiles(quantile)
-    _check(method=method, scope=scope, schedule=schedule, axis=axis)
-    if keep is not None and session.given("quantile"):
-        raise UsageError("--keep and --quantile both say how much to cut.", "Give one of them.")
-    fits = _is_prunable if model is not None else _is_unpruned
-    path, manifest = choose_model(session, model, fits, WHAT)
-    facts = {"method": method, "axis": axis, "schedule": schedule, "after_epoch": after_epoch}
-    facts |= {"epochs": epochs, "steps": steps, "distil": distil}
-    recipes = [Recipe(Amount(value, _kept_numbers(keep), scope), **facts) for value in quantiles]
-    targets, folder = _places(session, path.name, recipes, out)
-    parent = read_parent(session, path, manifest, dataset)
+    fits = _is_prunable if options.model is not None else _is_unpruned
+    path, manifest = choose_model(session, options.model, fits, WHAT)
+    facts = {name: plain(getattr(options, name)) for name in HOW}
+    amounts = [Amount(keep=options.keep, scope=options.scope)] if options.keep else []
+    amounts += [Amount(share, scope=options.scope) for share in sorted(options.quantile or ())]
+    recipes = [Recipe(amount, **facts) for amount in amounts]
+    targets, folder = _places(session, path.name, recipes, options.out)
+    parent = read_parent(session, path, manifest, options.dataset)
     for recipe in recipes:
         _check_amount(recipe, parent)
     if folder is not None:
@@ -143,7 +112,7 @@ def prune_one(session: Session, parent: Parent, recipe: Recipe, target: Path) ->
     course = recipe.plan(parent)
     with scratch_folder() as folder:
         pruned = _train_in_stages(session, parent, recipe, course, folder)
-        network, metrics, more = finished(parent, pruned.network, pruned.metrics)
+        network, metrics, more = calibrated_as_parent(parent, pruned.network, pruned.metrics)
         layers = _layers(parent.network, network)
         facts = {"settings": asdict(pruned.settings), "cut": layers, "schedule": asdict(course)} | more
         arguments = (target, parent, network, pruned.history, folder)
@@ -187,8 +156,8 @@ def _train_stage(
 ) -> None:
     """Train between two cuts. Epochs before the last cut had other layers: none of them may be chosen or averaged."""
     with scratch_folder() as folder:
-        how = {"first_epoch": first, "soft_targets": soft_targets}
-        trained = train(session, parent, state.network, replace(state.settings, epochs=last), folder, **how)
+        how = {"first_epoch": first, "last_epoch": last, "soft_targets": soft_targets}
+        trained = train(session, parent, state.network, state.settings, folder, **how)
         for path in folder.iterdir():
             shutil.copyfile(path, checkpoints / path.name)
     compiled = state.metrics.get("compile_seconds", 0.0) + trained.compile_seconds
@@ -221,33 +190,6 @@ def _family(
     return {"path": str(folder), "parent": parent.manifest.name, "models": models, "plots": drawn}
 
 
-def _quantiles(text: str | float) -> list[float]:
-    try:
-        values = [float(part) for part in str(text).split(",")]
-    except ValueError:
-        values = []
-    if not values or not all(0 <= value < 1 for value in values):
-        raise UsageError(f"--quantile {text} is no share of channels.", "Give one from 0 to below 1, such as 0.5.")
-    return sorted(dict.fromkeys(values))
-
-
-def _kept_numbers(text: str | int | None) -> tuple[int, ...]:
-    try:
-        values = tuple(int(part) for part in str(text).split(",")) if text is not None else ()
-    except ValueError:
-        values = (0,)
-    if any(value < 1 for value in values):
-        raise UsageError(f"--keep {text} is no number of channels.", "Give one such as 8, or one a layer: 8,4.")
-    return values
-
-
-def _check(**choices: str) -> None:
-    known = {"method": METHODS, "scope": SCOPES, "schedule": SCHEDULES, "axis": AXES}
-    for option, value in choices.items():
-        if value not in known[option]:
-            raise UsageError(f"--{option} {value} is unknown.", f"Use one of {', '.join(known[option])}.")
-
-
 def _check_amount(recipe: Recipe, parent: Parent) -> None:
     """Refuse, before any work, what cannot be cut from this network."""
     found = groups(parent.network, recipe.axis)
@@ -275,8 +217,7 @@ def _is_prunable(manifest: Manifest) -> bool:
 
 
 def _is_unpruned(manifest: Manifest) -> bool:
-    commands = [manifest.command, *(step.get("command") for step in manifest.lineage)]
-    return _is_prunable(manifest) and "prune" not in commands
+    return _is_prunable(manifest) and "prune" not in manifest.commands
 
 
 def render(result: dict[str, Any]) -> Iterator[Any]:

@@ -11,9 +11,11 @@ from typing import Any
 from mortcond import dataset as datasets
 from mortcond.commands.children import parents_dataset
 from mortcond.core.artifacts import atomic_file, refuse_existing
-from mortcond.core.errors import InputError, LimitError, UsageError
+from mortcond.core.calls import takes
+from mortcond.core.errors import InputError, LimitError
 from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest, rounded
+from mortcond.core.options import plain
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.dataset import Dataset
@@ -21,37 +23,17 @@ from mortcond.deploy import metadata
 from mortcond.deploy.check import AUROC_LOSS, MEAN_SHARE, TOLERANCE, acceptable, compare
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.tflite import build
-from mortcond.deploy.weights import EIGHT_BITS, MODES
+from mortcond.deploy.weights import EIGHT_BITS
+from mortcond.options.quantize import Quantize
 
 WHAT = "a trained model directory"
 
 
-def quantize(
-    session: Session,
-    model: Path | None = None,
-    *,
-    mode: str = "int8",
-    tolerance: float | None = None,
-    dataset: Path | None = None,
-    out: Path | None = None,
-) -> dict[str, Any]:
+@takes(Quantize)
+def quantize(session: Session, options: Quantize) -> dict[str, Any]:
     """Write a model as a `.tflite` file.
 
-    Parameters
-    ----------
-    model
-        A model directory; None: the newest of the workspace.
-    mode
-        float32, float16, dynamic (int8 weights, multiplied in 8 bits), int8 (int8 weights, float products) or integer
-        (int8 weights and activations; dnn only). Weights of 8 bits are rounded by what they give on the training
-        stays, and the ranges of activations are theirs.
-    tolerance
-        The largest difference of a probability to the parent's, on the validation stays; None: by mode, see
-        `deploy.check.TOLERANCE`. The mean difference may be a tenth of it, and the AUROC may fall by AUROC_LOSS.
-    dataset
-        The data set that the model was trained on; None: where its manifest says it is, else the workspace's.
-    out
-        The file to write; None: NAME-MODE.tflite in the workspace.
+    Weights of 8 bits are rounded by what they give on the training stays, and the ranges of activations are theirs.
 
     Returns
     -------
@@ -63,16 +45,15 @@ def quantize(
         The file differs from its parent by more than the tolerance; it is not written.
     """
     require("tensorflow", "quantize")  # it reads model.keras
-    if mode not in MODES:
-        raise UsageError(f"There is no mode {mode!r}.", f"Choose of {', '.join(MODES)}.")
+    model, mode = options.model, plain(options.mode)
     if model is not None and model.is_file():
         raise InputError(f"{model} is a file; quantize needs {WHAT}.", "Name the directory that the file came from.")
     path, manifest = choose_model(session, model, lambda found: found.kind == "model", WHAT)
-    target = out or session.workspace / f"{path.name}-{mode}.tflite"
+    target = options.out or session.workspace / f"{path.name}-{mode}.tflite"
     refuse_existing(target, session.overwrite)
-    source = parents_dataset(session, path, manifest, dataset)
+    source = parents_dataset(session, path, manifest, options.dataset)
     data = datasets.load(source, splits=("train", "val") if mode in EIGHT_BITS else ("val",))
-    return _write(session, target, path, manifest, source, data, mode, tolerance)
+    return _write(session, target, path, manifest, source, data, mode, options.tolerance)
 
 
 def _write(

@@ -4,22 +4,25 @@ Comes in: records (the bundled sample by default). Goes out: every artifact of t
 of `bench`. A step is one call of the command of that name; nothing is done here that a user could not do by hand.
 """
 
-import inspect
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from mortcond.commands.bench import render as render_bench
 from mortcond.commands.manifests import read_any_manifest
-from mortcond.core.artifacts import sha256
+from mortcond.core.artifacts import names_digest, sha256
+from mortcond.core.calls import takes
 from mortcond.core.console import Bar, Console
-from mortcond.core.errors import LimitError, MortcondError
+from mortcond.core.errors import LimitError, MortcondError, UsageError
 from mortcond.core.manifest import Manifest
+from mortcond.core.options import plain
 from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
+from mortcond.options import COMMANDS
+from mortcond.options.run import Run
 
 NEUTRAL = ("out", "threads", "memory_limit")  # options that change no number of the artifact
 
@@ -38,34 +41,26 @@ class Step:
         return self.inputs | self.options | {"out": self.out}
 
 
-def run(
-    session: Session,
-    source: Path | None = None,
-    *,
-    epochs: int | None = None,
-    quantile: float | None = None,
-    preset: str | None = None,
-    variables: str | None = None,
-    outcomes: Path | None = None,
-) -> dict[str, Any]:
-    """Run the paper's chain on `source` and measure every artifact of it.
-
-    Parameters
-    ----------
-    source
-        Records of any kind that `preprocess` reads; None: the bundled sample.
-    epochs, quantile, preset, variables, outcomes
-        As for `train`, `prune` and `preprocess`; None: the default there.
+@takes(Run)
+def run(session: Session, options: Run) -> dict[str, Any]:
+    """Run the paper's chain on records and measure every artifact of it.
 
     Returns
     -------
     The result of `bench`, and `steps`: for each step its artifact, the seconds it took, why it ran (None: fresh), and
     why its artifact was refused, if it was.
+
+    Raises
+    ------
+    UsageError
+        A step would replace what was not made by run.
     """
-    given = {"epochs": epochs, "preset": preset, "quantile": quantile, "variables": variables, "outcomes": outcomes}
-    steps = list(chain(session.workspace, source, {name: value for name, value in given.items() if value is not None}))
+    given = {name: getattr(options, name) for name in options.given() if name != "source"}
+    steps = list(chain(session.workspace, options.source, given))
+    reasons = {step.out: "--overwrite" if session.overwrite else why_stale(step, session.seed) for step in steps}
+    _refuse_others_work(steps, reasons, session)
     with session.console.chain("mortcond run", len(steps) + 1) as (console, bar):
-        done = [_step(step, session, console, bar) for step in steps]
+        done = [_step(step, reasons, session, console, bar) for step in steps]
         bar.update(len(steps), note="bench")
         artifacts = [step.out for step in steps if step.command != "preprocess" and step.out.exists()]
         inputs = {"dataset": session.workspace / DATASET}
@@ -117,28 +112,56 @@ def why_stale(step: Step, seed: int) -> str | None:
 
 
 def _changed_option(step: Step, manifest: Manifest) -> str | None:
-    resolved = defaults(step.command) | step.options
-    for name, recorded in manifest.options.items():
-        compared = name in resolved and name not in step.inputs and name not in NEUTRAL
-        if compared and str(recorded["value"]) != str(resolved[name]):
-            return f"{name} was {recorded['value']}, is {resolved[name]}"
+    for name, value in resolved(step).items():
+        if name in manifest.options and name not in step.inputs and name not in NEUTRAL:
+            recorded = manifest.option(name)
+            if str(value) != str(None if recorded == "" else recorded):
+                return f"{name} was {recorded}, is {value}"
     return None
 
 
 def _changed_input(step: Step, manifest: Manifest) -> str | None:
-    """Compare the recorded hashes with the files: those of the step, or the raw files that the data set names."""
-    recorded = {role: entry["sha256"] for role, entry in manifest.inputs.items()}
-    raw = {role: Path(entry["path"]) for role, entry in manifest.inputs.items() if role.startswith("source/")}
-    for role, path in (step.inputs or raw).items():
-        if not path.exists() or recorded.get(role) != sha256(path):
+    """Compare the recorded hashes with the files as they are: those of the step, and any other that went in."""
+    by_file = any(role.startswith("source/") for role in manifest.inputs)  # then the folder needs no hash of its own
+    for role in step.inputs.keys() - manifest.inputs.keys():
+        return f"its {role} is not recorded"
+    for role, entry in manifest.inputs.items():
+        path = step.inputs.get(role, Path(entry["path"]))
+        if not path.exists() or (entry.get("names") not in (None, names_digest(path))):
+            return f"{path.name} has changed"
+        if not (by_file and role == "source") and entry["sha256"] != sha256(path):
             return f"{path.name} has changed"
     return None
 
 
-def _step(step: Step, session: Session, console: Console, bar: Bar) -> dict[str, Any]:
+def _refuse_others_work(steps: list[Step], reasons: dict[Path, str | None], session: Session) -> None:
+    """Raise UsageError, before any work, where a step would replace what a user made by hand."""
+    anew: set[Path] = set()
+    for step in steps:
+        remade = anew & set(step.inputs.values())
+        reason = reasons[step.out] or (f"{min(remade).name} is made anew" if remade else None)
+        if reason:
+            anew.add(step.out)
+        if reason and step.out.exists() and not session.overwrite and not _is_by_run(step.out):
+            raise UsageError(
+                f"run would replace {step.out}, which it did not make: {reason}.",
+                "Pass --overwrite to have it replaced, or name another --workspace.",
+            )
+
+
+def _is_by_run(path: Path) -> bool:
+    try:
+        return read_any_manifest(path).is_by("run")
+    except MortcondError:
+        return False
+
+
+def _step(step: Step, reasons: dict[Path, str | None], session: Session, console: Console, bar: Bar) -> dict[str, Any]:
     started = time.monotonic()
     bar.advance(0, note=step.out.name)
-    reason = why_stale(step, session.seed) if not session.overwrite else "--overwrite"
+    reason = reasons[step.out]
+    if reason is None and any(reasons.get(path) for path in step.inputs.values()):
+        reason = reasons[step.out] = why_stale(step, session.seed)  # what it is made of was made anew
     refused = None
     if reason:
         console.note(f"{step.command}: {step.out} ({reason})")
@@ -153,26 +176,19 @@ def _step(step: Step, session: Session, console: Console, bar: Bar) -> dict[str,
 
 
 def _call(step: Step, session: Session, console: Console) -> dict[str, Any]:
-    """Call a command's function as the command line would, with the manifest's record of its options."""
-    resolved = {name: {"value": value, "source": "default"} for name, value in defaults(step.command).items()}
-    resolved |= {name: {"value": _plain(value), "source": "run"} for name, value in step.arguments.items()}
-    call = {"command": step.command, "options": resolved, "overwrite": True, "console": console}
-    return _function(step.command)(replace(session, **call, started=time.monotonic()), **step.arguments)
+    """Call a command's function as the command line would."""
+    return _function(step.command)(session.step(console), **step.arguments)
 
 
-def defaults(command: str) -> dict[str, Any]:
-    """Return the default of every option of a command, as its function states it."""
-    parameters = inspect.signature(_function(command)).parameters.values()
-    return {p.name: _plain(p.default) for p in parameters if p.default is not inspect.Parameter.empty}
+def resolved(step: Step) -> dict[str, Any]:
+    """Return every option of a step, as a manifest records it."""
+    options = COMMANDS[step.command].options(**step.options).filled()
+    return {entry.name: plain(getattr(options, entry.name)) for entry in fields(options)}
 
 
 def _function(command: str) -> Callable[..., dict[str, Any]]:
-    name = command.replace("-", "_")
+    name = COMMANDS[command].identifier
     return getattr(import_module(f"mortcond.commands.{name}"), name)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
 
 
 def render(result: dict[str, Any]) -> Iterator[Any]:

@@ -6,53 +6,32 @@ says how it was made and that no patient is in it.
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from mortcond import __version__
 from mortcond.core.artifacts import atomic_directory, refuse_existing, size_bytes
-from mortcond.core.errors import UsageError
+from mortcond.core.calls import takes
+from mortcond.core.options import plain
 from mortcond.core.session import Session
-from mortcond.synth import WHOLE_STAY, Hospital, write
+from mortcond.options.synth import Synth
+from mortcond.synth import Hospital, write
 
-FORMATS = ("csv", "csv.gz", "parquet")
 
-
-def synth(
-    session: Session,
-    stays: int = 1000,
-    *,
-    write_as: str = "csv",
-    events_per_stay: int = 400,
-    hours: int = WHOLE_STAY,
-    out: Path | None = None,
-) -> dict[str, Any]:
+@takes(Synth)
+def synth(session: Session, options: Synth) -> dict[str, Any]:
     """Write a synthetic hospital.
-
-    Parameters
-    ----------
-    stays
-        ICU stays, at least 1; about half of them qualify for the task (adults, one stay, 48 hours or more).
-    write_as
-        csv, csv.gz or parquet.
-    events_per_stay
-        Rows of CHARTEVENTS a stay, about; 5,400 is what MIMIC-III has.
-    hours
-        Charts end so many hours after admission to the unit.
-    out
-        The folder to write; None: `hospital` in the workspace.
 
     Returns
     -------
     path, stays, patients, admissions, deaths, rows by table, bytes, seconds and rows_per_second.
     """
-    _check(stays, write_as, events_per_stay, hours, session.seed)
-    target = out or session.workspace / "hospital"
+    target = options.out or session.workspace / "hospital"
     refuse_existing(target, session.overwrite)
-    hospital = Hospital(stays, session.seed, events_per_stay, hours, write_as)
+    how = (options.events_per_stay, options.hours, plain(options.write_as))
+    hospital = Hospital(options.stays, session.seed, *how)
     with (
         atomic_directory(target) as partial,
-        session.console.progress(f"Writing {target}", total=stays, unit="stays") as bar,
+        session.console.progress(f"Writing {target}", total=options.stays, unit="stays") as bar,
     ):
         made = write(partial, hospital, lambda done, rows: bar.advance(done))
         (partial / "README.md").write_text(readme(hospital, made), encoding="utf-8")
@@ -60,16 +39,6 @@ def synth(
     rows = sum(made["rows"].values())
     speed = {"seconds": round(seconds, 2), "rows_per_second": round(rows / max(seconds, 1e-9))}
     return {"path": str(target)} | made | {"bytes": size_bytes(target)} | speed
-
-
-def _check(stays: int, write_as: str, events_per_stay: int, hours: int, seed: int) -> None:
-    if write_as not in FORMATS:
-        raise UsageError(f"There is no form {write_as!r}.", f"Name one of {', '.join(FORMATS)}.")
-    for name, value in (("stays", stays), ("events-per-stay", events_per_stay), ("hours", hours)):
-        if value < 1:
-            raise UsageError(f"--{name} is {value}.", f"Give --{name} a whole number of at least 1.")
-    if seed < 0:
-        raise UsageError(f"--seed is {seed}.", "Give --seed a whole number of at least 0.")
 
 
 def readme(hospital: Hospital, made: dict[str, Any]) -> str:

@@ -15,21 +15,24 @@ import numpy as np
 
 from mortcond import dataset as datasets
 from mortcond.core.artifacts import atomic_file, refuse_existing, sha256
+from mortcond.core.calls import takes
+from mortcond.core.choices import Arch
 from mortcond.core.errors import InputError, Interrupted, UsageError
 from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest
+from mortcond.core.options import plain
 from mortcond.core.session import Session
 from mortcond.core.signals import asked_to_stop
 from mortcond.core.workspace import choose_model, dataset_path
 from mortcond.dataset import Dataset
 from mortcond.models.network import Network
-from mortcond.models.settings import ENSEMBLE, TEACHER_WEIGHT
+from mortcond.models.settings import ENSEMBLE, TEACHER_WEIGHT, TrainSettings, preset, preset_shape
+from mortcond.options.train import Train
 
-ARCHS = ("lstm", "hlstm", "dnn", "linear")
-FOR_NETWORKS = (  # options of train that linear has no use for
+SHAPE = ("width", "layers", "hidden_width", "hidden_depth", "summary", "dropout")  # of models.build.Architecture
+HOW = (  # of models.settings.TrainSettings
     *("epochs", "batch_size", "learning_rate", "schedule", "weight_decay", "clip_norm", "input_dropout"),
-    *("recurrent_dropout", "patience", "keep_epoch", "average", "width", "layers", "hidden_width", "hidden_depth"),
-    *("summary", "dropout", "teacher", "teacher_weight", "temperature", "resume"),
+    *("recurrent_dropout", "patience", "average"),
 )
 
 
@@ -48,85 +51,26 @@ class State:
         return self.folder / "state.json"
 
 
-def train(
-    session: Session,
-    *,
-    arch: str = "lstm",
-    preset: str = "paper",
-    epochs: int | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    schedule: str | None = None,
-    weight_decay: float | None = None,
-    clip_norm: float | None = None,
-    input_dropout: float | None = None,
-    recurrent_dropout: float | None = None,
-    patience: int | None = None,
-    keep_epoch: str | None = None,
-    average: int | None = None,
-    width: int | None = None,
-    layers: int | None = None,
-    hidden_width: int | None = None,
-    hidden_depth: int | None = None,
-    summary: str | None = None,
-    dropout: float | None = None,
-    teacher: str | None = None,
-    teacher_weight: float | None = None,
-    temperature: float | None = None,
-    calibrate: bool = False,
-    resume: bool = False,
-    threads: int = 1,
-    dataset: Path | None = None,
-    out: Path | None = None,
-) -> dict[str, Any]:
-    """Train a network.
-
-    Parameters
-    ----------
-    arch
-        lstm, hlstm, dnn or linear.
-    preset
-        paper: 20 epochs, the last one counts, no regularisation beyond dropout. best: regularised, learning from the
-        ensemble as well, see `models.settings.PRESETS` and SHAPES.
-    epochs ... average
-        In the place of the preset's, see `models.settings.TrainSettings`; keep_epoch is its `keep`.
-    width ... dropout
-        In the place of the paper's, see `models.build.Architecture`.
-    teacher, teacher_weight, temperature
-        What to learn from beside the outcomes: a model directory, or "ensemble" (see `models.teacher`).
-    calibrate
-        Fit temperature and bias on the validation split and fold them into the last layer.
-    resume
-        Go on with a training that was interrupted.
-    threads
-        Of TensorFlow; these networks are so small that more than one mostly costs.
+@takes(Train)
+def train(session: Session, options: Train) -> dict[str, Any]:
+    """Train a network, under a preset's settings with what is given in their place.
 
     Returns
     -------
     `path`, `arch`, `parameters`, `epoch` (the one that counts), `metrics`, `history`.
     """
     require("tensorflow", "train")
-    _check(session, arch, preset, teacher, teacher_weight, temperature)
-    path = dataset_path(session, dataset)
-    target = out or session.workspace / arch
+    path = dataset_path(session, options.dataset)
+    target = options.out or session.workspace / options.arch
     refuse_existing(target, session.overwrite)
     data = datasets.load(path)
-    if arch == "linear":
-        trained = _linear(session, data)
-    else:
-        shape = {"width": width, "layers": layers, "hidden_width": hidden_width, "hidden_depth": hidden_depth}
-        shape |= {"summary": summary, "dropout": dropout}
-        how = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "schedule": schedule}
-        how |= {"weight_decay": weight_decay, "clip_norm": clip_norm, "input_dropout": input_dropout}
-        how |= {"recurrent_dropout": recurrent_dropout, "patience": patience, "keep": keep_epoch, "average": average}
-        how |= _lesson(teacher, teacher_weight, temperature)
-        model = Path(teacher) if teacher not in (None, ENSEMBLE) else None
-        trained = _network(session, arch, preset, shape, how, data, target, model, resume, threads)
-    if calibrate:
+    trained = _linear(session, data) if options.arch == Arch.linear else _network(session, options, data, target)
+    if options.calibrate:
         trained = _calibrated(trained, data)
     manifest = _write(session, target, path, data, trained)
-    facts = {"path": str(target), "arch": arch, "parameters": trained.network.parameters, "epoch": trained.epoch}
-    return facts | {"metrics": manifest.metrics, "extra": trained.extra, "history": trained.history}
+    facts = {"path": str(target), "arch": trained.network.arch, "parameters": trained.network.parameters}
+    facts |= {"epoch": trained.epoch, "metrics": manifest.metrics, "extra": trained.extra}
+    return facts | {"history": trained.history}
 
 
 @dataclass(frozen=True)
@@ -142,33 +86,19 @@ class Result:
     teacher: dict[str, str] | None = None
 
 
-def _check(
-    session: Session,
-    arch: str,
-    preset: str,
-    teacher: str | None,
-    teacher_weight: float | None,
-    temperature: float | None,
-) -> None:
-    """Refuse options that do not fit together, before anything is read."""
-    if arch not in ARCHS:
-        raise UsageError(f"There is no architecture {arch!r}.", f"Known are {', '.join(ARCHS)}.")
-    if teacher is None and preset != "best" and (teacher_weight is not None or temperature is not None):
-        raise UsageError(
-            "--teacher-weight and --temperature need a --teacher.", "Name the model to learn from, or ensemble."
-        )
-    strange = [name for name in FOR_NETWORKS if session.given(name)] if arch == "linear" else []
-    if strange:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in strange)
-        raise UsageError(f"{options} is no option of linear.", "Its penalty is chosen by cross-validation.")
+def _settings(options: Train) -> TrainSettings:
+    """Return the preset's settings with what was given in their place."""
+    given = {name: getattr(options, name) for name in HOW} | {"keep": options.keep_epoch}
+    given |= {"teacher_weight": options.teacher_weight, "temperature": options.temperature}
+    if options.teacher is not None:
+        weight = TEACHER_WEIGHT if options.teacher_weight is None else options.teacher_weight
+        given |= {"teacher": options.teacher if options.teacher == ENSEMBLE else "", "teacher_weight": weight}
+    return preset(plain(options.preset), options.arch, **{name: plain(v) for name, v in given.items() if v is not None})
 
 
-def _lesson(teacher: str | None, weight: float | None, temperature: float | None) -> dict[str, Any]:
-    """Return what of the training settings the teacher decides; None: as the preset has it."""
-    if teacher is None:
-        return {"teacher_weight": weight, "temperature": temperature}
-    name = teacher if teacher == ENSEMBLE else ""
-    return {"teacher": name, "teacher_weight": TEACHER_WEIGHT if weight is None else weight, "temperature": temperature}
+def _architecture(options: Train) -> dict[str, Any]:
+    """Return the preset's shape with what was given in its place."""
+    return preset_shape(plain(options.preset), options.arch, **{name: plain(getattr(options, name)) for name in SHAPE})
 
 
 def _linear(session: Session, data: Dataset) -> Result:
@@ -190,25 +120,25 @@ def _linear(session: Session, data: Dataset) -> Result:
     return Result(fitted.network, [row], None, row | {"training_seconds": seconds}, extra)
 
 
-def _network(session, arch, preset_name, shape, how, data, target, teacher, resume, threads) -> Result:
+def _network(session: Session, options: Train, data: Dataset, target: Path) -> Result:
     from mortcond.core.tensorflow import set_threads
     from mortcond.models.build import Architecture, initial
-    from mortcond.models.settings import preset, preset_shape
     from mortcond.models.training import check, fit
 
-    set_threads(threads)
-    settings = preset(preset_name, arch, **{name: value for name, value in how.items() if value is not None})
-    architecture = Architecture(arch, **preset_shape(preset_name, arch, **shape))
+    set_threads(options.threads)
+    settings = _settings(options)
+    architecture = Architecture(plain(options.arch), **_architecture(options))
     columns = datasets.mask_columns(data.feature_names)
     network = initial(architecture, len(data.feature_names), data.train.X.shape[1], columns, session.seed)
     check(data, network)
-    soft, teachers = _taught(session, teacher, data)
+    teacher = options.teacher if options.teacher != ENSEMBLE else None
+    soft, teachers = _taught(session, Path(teacher) if teacher else None, data)
     state = State(target.with_name(f".{target.name}.training"))
     what = {"architecture": asdict(architecture), "settings": asdict(settings), "seed": session.seed}
-    what |= {"threads": threads}  # their number decides in which order sums are taken
+    what |= {"threads": options.threads}  # their number decides in which order sums are taken
     what |= {"dataset": sha256(data.path), "teacher": teachers}
     _refuse_full_disk(target, network, settings.epochs)
-    start = _begin(state, what, network, resume)
+    start = _begin(state, what, network, options.resume)
     with asked_to_stop(session.console.warn) as stop:
         try:
             trained = fit(

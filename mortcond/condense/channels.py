@@ -11,8 +11,6 @@ import numpy as np
 
 from mortcond.models.network import GATES, HiddenLSTMLayer, LSTMLayer, Network
 
-AXES = ("units", "hidden", "both")
-
 
 @dataclass(frozen=True)
 class Slot:

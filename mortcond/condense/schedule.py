@@ -15,8 +15,6 @@ from dataclasses import dataclass
 
 from mortcond.core.errors import UsageError
 
-SCHEDULES = ("epoch", "final", "gradual", "rewind")
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -39,7 +37,7 @@ def plan(schedule: str, *, parent_epochs: int, after_epoch: int = 1, epochs: int
     Parameters
     ----------
     schedule
-        One of SCHEDULES.
+        One of `core.choices.PruneSchedule`.
     parent_epochs
         How many epochs the parent was trained.
     after_epoch

@@ -21,7 +21,6 @@ from mortcond.condense.activations import activations
 from mortcond.condense.channels import Group
 from mortcond.models.network import Network, summarise
 
-METHODS = ("mean", "l2", "taylor", "fisher", "correlation", "random")
 MAGNITUDES = ("mean", "l2")  # they depend on a layer's number of inputs: across layers, compare them normalised
 NEED_DATA = ("taylor", "fisher", "correlation")
 STAYS = 512  # enough for a stable order of the channels, few enough for a laptop
@@ -43,7 +42,7 @@ def score(
     network
         The network to prune.
     method
-        One of METHODS.
+        One of `core.choices.Method`.
     channel_groups
         Of `channels.groups(network)`.
     x, y

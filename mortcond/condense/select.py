@@ -9,8 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SCOPES = ("layer", "global")
-
 
 @dataclass(frozen=True)
 class Amount:

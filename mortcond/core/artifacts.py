@@ -131,6 +131,12 @@ def directory_hashes(directory: Path) -> dict[str, str]:
     return {path.relative_to(directory).as_posix(): sha256(path) for path in files}
 
 
+def names_digest(path: Path) -> str:
+    """Return the SHA-256 of the sorted names of all files below `path`, which tells of files that came or went."""
+    found = sorted(file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
+    return hashlib.sha256("\n".join(found).encode(errors="surrogateescape")).hexdigest()
+
+
 def size_bytes(path: Path) -> int:
     """Return the bytes of a file, or of all files below a directory."""
     if path.is_file():

@@ -17,6 +17,7 @@ from mortcond.core.artifacts import MANIFEST, directory_hashes, sha256
 from mortcond.core.errors import InputError
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "duckdb", "ai-edge-litert")
+CONDENSING = {"prune", "hlstm-convert", "quantize", "condense"}
 FILES = "files"  # in manifest.json, beside the fields of Manifest: the SHA-256 of each file of the directory
 TRUSTED = "trusted_change"  # in `extra`: the artifact was changed after it was written, and used all the same
 _STEP = {"kind": str, "name": str, "command": str}  # what each step of a lineage says
@@ -67,9 +68,27 @@ class Manifest:
             raise InputError(f"The manifest is incomplete or broken: {fault}.", "Make the artifact again.") from None
         return cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
 
+    @property
+    def commands(self) -> set[str]:
+        """The commands that made this artifact and those it came from."""
+        return {self.command, *(step.get("command") for step in self.lineage)}
+
+    @property
+    def is_condensed(self) -> bool:
+        """Whether it, or what it came from, was made smaller than it was trained."""
+        return bool(self.commands & CONDENSING)
+
+    def option(self, name: str) -> Any:
+        """Return the value of an option it was made with; None where it is not recorded."""
+        return self.options.get(name, {}).get("value")
+
+    def is_by(self, caller: str) -> bool:
+        """Say whether the command that made it was called by another one, such as run."""
+        return any(entry.get("source") == caller for entry in self.options.values())
+
     def as_ancestor(self, digest: str | None = None) -> dict[str, Any]:
         """Return the short record that a child's `lineage` keeps of this artifact, without what made no difference."""
-        options = {name: entry["value"] for name, entry in self.options.items() if name not in OF_THE_CALL}
+        options = {name: self.option(name) for name in self.options if name not in OF_THE_CALL}
         record = {"kind": self.kind, "name": self.name, "command": self.command, "seed": self.seed}
         record |= {"changed": True} if TRUSTED in self.extra else {}
         return record | {"options": options, "sha256": digest or self.sha256, "parameters": self.parameters}

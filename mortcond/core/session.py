@@ -1,32 +1,52 @@
 """The session: what one call of a command knows beside its own options.
 
-Comes in: the resolved common options. Goes out: one frozen object that every command function takes first.
+Comes in: the common options. Goes out: one frozen object that every command's function takes first.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mortcond.core.console import Console
+from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest, library_versions, platform_record, rounded
+from mortcond.core.options import Options, plain
 
 
 @dataclass(frozen=True)
 class Session:
-    """One call of one command."""
+    """Where a command works, how it speaks, what its random numbers start from; and, set by the command, its record."""
 
-    command: str  # train, prune, ...
     workspace: Path = Path("artifacts")
     seed: int = 0
     overwrite: bool = False
     console: Console = field(default_factory=Console)
+    caller: str = "python"  # where options come from that `options` does not say of: python, or run
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # every resolved option and where it came from
+    command: str = ""  # train, prune, ...
     started: float = field(default_factory=time.monotonic)
 
-    def given(self, option: str) -> bool:
-        """Say whether the user gave `option` (command line, environment or TOML), so that it is no default."""
-        return self.options.get(option, {}).get("source", "default") != "default"
+    def __post_init__(self):
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}.", "Give --seed a whole number of at least 0.")
+
+    def of(self, command: str, options: Options) -> Self:
+        """Return the session of a command, with the record of its options: value, and where it came from."""
+        common = {"workspace": self.workspace, "seed": self.seed, "overwrite": self.overwrite}
+        record = {name: {"value": plain(value), "source": "default"} for name, value in common.items()}
+        given, filled = options.given(), options.filled()
+        for name in options.__dataclass_fields__:
+            source = self.caller if name in given else "default"
+            record[name] = {"value": plain(getattr(filled, name)), "source": source}
+        for name, entry in self.options.items():
+            record.setdefault(name, entry)
+            record[name]["source"] = entry["source"]
+        return replace(self, command=command, options=record)
+
+    def step(self, console: Console) -> Self:
+        """Return the session for a command that this one calls, and which replaces what is there."""
+        return replace(self, caller=self.command, options={}, overwrite=True, console=console, started=time.monotonic())
 
     def manifest(self, kind: str, name: str, inputs: dict[str, dict[str, str]], **facts) -> Manifest:
         """Return a manifest with what the session knows filled in: command, options, seed, versions, wall time."""
@@ -34,4 +54,6 @@ class Session:
         known |= {"versions": library_versions(), "platform": platform_record()}
         known["wall_seconds"] = round(time.monotonic() - self.started, 3)
         known["metrics"] = rounded(facts.pop("metrics", {}))
+        for role, source in inputs.items():
+            self.console.detail(f"Read as {role}: {source['path']}, SHA-256 {source['sha256'][:12]}")
         return Manifest(kind=kind, name=name, inputs=inputs, **(known | facts))

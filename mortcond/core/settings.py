@@ -8,7 +8,7 @@ from typing import Any
 from mortcond.core.errors import InputError, UsageError
 
 
-def read_settings(path: Path, command: str, options: set[str], commands: dict[str, set[str]]) -> dict[str, Any]:
+def read_settings(path: Path, command: str, commands: dict[str, dict[str, bool]]) -> dict[str, Any]:
     """Return the options that a TOML file sets for one command; those of its own table beat the top-level ones.
 
     Parameters
@@ -17,10 +17,9 @@ def read_settings(path: Path, command: str, options: set[str], commands: dict[st
         The TOML file: top-level keys serve every command that has them, a table `[train]` that command only.
     command
         The command that is being run.
-    options
-        The names of its options.
     commands
-        The names of all options of every command, to tell a key of another command from a mistake.
+        For every command, the names of its options and whether each takes several values: with those names a key of
+        another command is told from a mistake.
 
     Raises
     ------
@@ -37,9 +36,14 @@ def read_settings(path: Path, command: str, options: set[str], commands: dict[st
         if isinstance(entries, dict):
             if table not in commands:
                 raise UsageError(f"{path}: there is no command for table [{table}].", _suggest(table, set(commands)))
-            _refuse_unknown(path, f"table [{table}]", {_name(key) for key in entries}, commands[table])
+            _refuse_unknown(path, f"table [{table}]", {_name(key) for key in entries}, set(commands[table]))
     own = {_name(key): value for key, value in document.get(command, {}).items()}
-    return {key: value for key, value in (shared | own).items() if key in options}
+    several = commands[command]
+    return {key: _words(value) if several[key] else value for key, value in (shared | own).items() if key in several}
+
+
+def _words(value: Any) -> list[str]:
+    return [str(part) for part in value] if isinstance(value, list) else [str(value)]
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def _name(key: str) -> str:
 
 
 def _refuse_unknown(path: Path, where: str, keys, known: set[str]) -> None:
-    unknown = sorted(set(keys) - (known - {"config", "context"}))
+    unknown = sorted(set(keys) - known)
     if unknown:
         names = ", ".join(repr(key) for key in unknown)
         raise UsageError(f"{path}: {where} has unknown key {names}.", _suggest(unknown[0], known))

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core.choices import Mode
 from mortcond.deploy import ops
 from mortcond.deploy.graph import Blocks, Quantization, Subgraph
 from mortcond.deploy.rounding import quantise
 from mortcond.models.network import Network
 
-MODES = ("float32", "float16", "dynamic", "int8", "integer")
+MODES = tuple(Mode)
 EIGHT_BITS = ("dynamic", "int8", "integer")
 WITH_8_BIT_INPUTS = ("dynamic", "integer")  # modes that round what a layer reads
 BLOCKS_COST = 256  # bytes, about, that the description of a block-sparse matrix takes beside its indices

@@ -22,8 +22,6 @@ from mortcond.deploy.runtime import vet
 
 MOST_EPOCHS = 1_000_000
 _REMEDY = "Make the model again."
-RUNTIMES = ("litert", "savedmodel", "keras", "onnx")
-
 
 @dataclass(frozen=True)
 class Candidate:

@@ -63,13 +63,14 @@ def fit(
     console: Console,
     checkpoints: Path | None = None,
     first_epoch: int = 1,
+    last_epoch: int | None = None,
     history: Sequence[dict[str, Any]] = (),
     soft_targets: np.ndarray | None = None,
     stop: Callable[[], bool] | None = None,
     state: Path | None = None,
     after_epoch: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> Trained:
-    """Train a network from `first_epoch` to `settings.epochs`.
+    """Train a network from `first_epoch` to `last_epoch`.
 
     Parameters
     ----------
@@ -83,6 +84,8 @@ def fit(
         A directory that takes the weights after every epoch, epoch-001.npz and so on.
     first_epoch, history
         Where to go on, and the rows of the epochs before.
+    last_epoch
+        Where to end; None: with the last of `settings.epochs`, over which the learning rate is planned in either case.
     soft_targets
         (training stays,): a teacher's risks, mixed in by `settings.teacher_weight`. None: as `settings.teacher` says.
     stop
@@ -100,15 +103,16 @@ def fit(
         `stop` said so.
     """
     check(dataset, network)
+    last_epoch = last_epoch or settings.epochs
     if soft_targets is None and settings.teacher == ENSEMBLE and settings.teacher_weight:
         learnt = dataset.train
         soft_targets = cross_fitted(learnt.X, learnt.y, learnt.subject_id, seed, console)
-    with console.progress(f"Training {network.arch}", total=settings.epochs) as bar:
+    with console.progress(f"Training {network.arch}", total=last_epoch) as bar:
         bar.update(first_epoch - 1, note="compiling")
         run = _Run(network, dataset, settings, seed, soft_targets)
         run.restore(state, first_epoch - 1)
         rows, weights = list(history), _kept_weights(checkpoints, first_epoch, network)
-        for epoch in range(first_epoch, settings.epochs + 1):
+        for epoch in range(first_epoch, last_epoch + 1):
             if _patience_is_over(_own(rows, weights), settings):  # here, so that a resumed run ends there as well
                 break
             rows.append(run.epoch(epoch))
@@ -119,8 +123,8 @@ def fit(
                 weights[epoch].save(checkpoints / f"epoch-{epoch:03d}.npz")
             after_epoch(rows)
             _show(bar, rows[-1])
-            if stop is not None and stop() and epoch < settings.epochs:
-                raise Interrupted(f"Training stopped after epoch {epoch} of {settings.epochs}; all of it is saved.")
+            if stop is not None and stop() and epoch < last_epoch:
+                raise Interrupted(f"Training stopped after epoch {epoch} of {last_epoch}; all of it is saved.")
         return run.finish(rows, weights)
 
 

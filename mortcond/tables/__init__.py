@@ -14,18 +14,12 @@ from typing import Any
 
 import pandas as pd
 
+from mortcond.core.choices import Format
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, UsageError
 from mortcond.variables import Variables
 
-FORMATS = (
-    "mimic4",
-    "mimic3",
-    "physionet2012",
-    "benchmark",
-    "meds",
-    "events",
-)  # each a module here, in the order of detection
+FORMATS = tuple(Format)  # each a module here, in the order of detection
 STAY_COLUMNS = {
     "stay_id": "int64",
     "subject_id": "int64",

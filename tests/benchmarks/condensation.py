@@ -125,7 +125,7 @@ def _tag(step: Step) -> str:
 
 def _call(command: str, seed: int, workspace: Path, how: dict[str, Any], options: argparse.Namespace) -> None:
     name = command.replace("-", "_")
-    session = Session(command, workspace, seed=seed, console=Console(quiet=True))
+    session = Session(workspace, seed=seed, console=Console(quiet=True))
     given = {key: value for key, value in how.items() if value is not None}
     tolerance = {"tolerance": 1.0} if command == "quantize" else {}  # the table shows the loss; nothing is refused
     room = import_module(f"mortcond.commands.{name}")

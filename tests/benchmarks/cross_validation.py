@@ -45,7 +45,7 @@ def prepared(source: Path, variables: str, folder: Path) -> Dataset:
     """Return the data set of set A with a table of variables."""
     path = folder / f"{variables}.npz"
     if not path.exists():
-        preprocess(Session("preprocess", folder, console=QUIET), source, variables=variables, out=path)
+        preprocess(Session(folder, console=QUIET), source, variables=variables, out=path)
     return datasets.load(path)
 
 

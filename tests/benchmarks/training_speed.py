@@ -43,7 +43,7 @@ def set_a(path: Path | None) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
     with tempfile.TemporaryDirectory() as folder:
         if path is None:
             path = Path(folder) / "dataset.npz"
-            preprocess(Session("preprocess", Path(folder), console=QUIET), DATA / "physionet2012", out=path)
+            preprocess(Session(Path(folder), console=QUIET), DATA / "physionet2012", out=path)
         data = datasets.load(path)
     parts = [data.split(name) for name in datasets.SPLITS]
     X, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("X", "y"))

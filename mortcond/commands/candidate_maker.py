@@ -1,4 +1,4 @@
-"""The workshop of condense: candidate networks made, trained and written as files, one at a time.
+"""The candidates of condense: networks made, trained and written as files, one at a time.
 
 Comes in: a recipe, and the baseline with its data. Goes out: for each mode a `.tflite` file with its size and speed;
 the trained network is kept, so that a search that was interrupted goes on where it stopped.
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mortcond.commands.children import Parent, finished, taught, train
+from mortcond.commands.children import Parent, calibrated_as_parent, taught, train
 from mortcond.condense.channels import groups
 from mortcond.condense.cut import cut
 from mortcond.condense.hlstm_convert import from_parent
@@ -35,8 +35,8 @@ PRUNED_AFTER = 1  # the paper's epoch
 
 
 @dataclass
-class Workshop:
-    """Where candidates are made."""
+class CandidateMaker:
+    """Makes candidates of recipes, each trained once."""
 
     session: Session
     parent: Parent
@@ -112,7 +112,7 @@ class Workshop:
         how = {"soft_targets": soft_targets, "first_epoch": PRUNED_AFTER + 1 if recipe.origin == "pruned" else 1}
         with scratch_folder() as checkpoints:
             trained = train(self.session, self.parent, self.begin(recipe), settings, checkpoints, **how)
-        return finished(self.parent, trained.network, {})[0]
+        return calibrated_as_parent(self.parent, trained.network, {})[0]
 
     def _key(self, recipe: Recipe) -> str:
         """Return what a trained candidate depends on, as a hash."""

@@ -1,0 +1,5 @@
+"""`python -m mortcond`: the command line."""
+
+from mortcond.cli import main
+
+main()

@@ -1,0 +1,72 @@
+"""The commands: name, options, one sentence. The command line and the Python library are made of this table.
+
+A new command is a dataclass in a module here, a function of its name in `mortcond.commands`, and a row below.
+"""
+
+import keyword
+from dataclasses import dataclass
+
+from mortcond.core.options import Options
+from mortcond.options.bench import Bench
+from mortcond.options.common import Common
+from mortcond.options.condense import Condense
+from mortcond.options.fetch import Fetch
+from mortcond.options.hlstm_convert import HlstmConvert
+from mortcond.options.inspect import Inspect
+from mortcond.options.predict import Predict
+from mortcond.options.preprocess import Preprocess
+from mortcond.options.prune import Prune
+from mortcond.options.quantize import Quantize
+from mortcond.options.run import Run
+from mortcond.options.synth import Synth
+from mortcond.options.train import Train
+
+__all__ = ["COMMANDS", "Command", "Common"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command; `mortcond.commands.IDENTIFIER` holds the function IDENTIFIER and `render`, which shows its result."""
+
+    name: str
+    options: type[Options]
+    help: str
+
+    @property
+    def identifier(self) -> str:
+        """Its name in Python: hlstm_convert, import_."""
+        name = self.name.replace("-", "_")
+        return f"{name}_" if keyword.iskeyword(name) else name
+
+
+COMMANDS = {  # in the order of their use
+    command.name: command
+    for command in (
+        Command("preprocess", Preprocess, "Turn the records of a hospital into a data set."),
+        Command("train", Train, "Train a network (lstm, hlstm, dnn) or the linear floor on a data set."),
+        Command("prune", Prune, "Cut the weakest channels out of a trained network, and train what is left."),
+        Command(
+            "hlstm-convert",
+            HlstmConvert,
+            "Put one hidden-layer LSTM in the place of a trained LSTM's layers, and train it.",
+        ),
+        Command(
+            "condense", Condense, "Search for the smallest model, within limits, that is not inferior to a baseline."
+        ),
+        Command(
+            "bench",
+            Bench,
+            "Measure accuracy, size, time and memory of artifacts, with intervals; write table, plots and report.",
+        ),
+        Command(
+            "quantize", Quantize, "Write a model as one .tflite file of 8, 16 or 32 bits, checked against its parent."
+        ),
+        Command("predict", Predict, "Predict the risk of each stay, without TensorFlow."),
+        Command("inspect", Inspect, "Say what an artifact is, how it was made, and whether it is as it was written."),
+        Command(
+            "run", Run, "Run the whole chain of the paper: preprocess, train, prune, hlstm-convert, quantize, bench."
+        ),
+        Command("fetch", Fetch, "Download an open data set from PhysioNet, check it, unpack it."),
+        Command("synth", Synth, "Write a synthetic hospital in the form of MIMIC-III tables; no patient is in it."),
+    )
+}

@@ -1,0 +1,20 @@
+"""The options of predict."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mortcond.core.choices import Format, PredictSplit, RowFormat
+from mortcond.core.options import Options, argument, option
+
+
+@dataclass(frozen=True)
+class Predict(Options):
+    """By what, of whom, and how it is written."""
+
+    model: Path = argument(..., "A .tflite file or a model directory, by path or by its name in the workspace.")
+    data: Path = argument(..., "A dataset.npz, or raw records of any form that preprocess reads.")
+    split: PredictSplit = option(PredictSplit.test, "Split of a data set.")
+    write_as: RowFormat = option(RowFormat.csv, "A CSV row, or a JSON object, a stay.")
+    format: Format | None = option(None, "Form of raw records; told by their files.")
+    threads: int | None = option(None, "Calls side by side (one a processor, at most 4).", min=1)
+    out: Path | None = option(None, "File to write; without it, stdout.", flags="-o --out")
