@@ -157,6 +157,15 @@ def test_going_on_after_an_interruption_ends_in_the_same_bits(tmp_path, unbroken
     assert distance(without_optimizer.network, unbroken.network) > 0
 
 
+def test_a_stage_of_a_training_has_the_learning_rate_of_the_whole(tmp_path):
+    """Gradual pruning trains in stages: the cosine goes once over all epochs, not once over each stage."""
+    settings = replace(SETTINGS, schedule="cosine", epochs=4)
+    trained(small(), settings, checkpoints=tmp_path)
+    stage = trained(small(), settings, last_epoch=2)
+    assert [row["epoch"] for row in stage.history] == [1, 2]
+    assert distance(stage.network, stage.network.load(tmp_path / "epoch-002.npz")) == 0
+
+
 @pytest.mark.parametrize("noise", ["dropout", "input_dropout", "recurrent_dropout"])
 def test_each_kind_of_dropout_changes_training_and_not_prediction(noise):
     network = replace(RECURRENT if noise == "recurrent_dropout" else small(), dropout=0.0)

@@ -28,6 +28,7 @@ class About:
     below: float | None = None  # less than this
     panel: str | None = None  # of --help
     flags: str | None = None  # on the command line, with spaces between; None: made of the name
+    repeats: bool = False  # of several values, whether one may come twice
     positional: bool = False
     python: bool = True  # whether the Python function has it too
 
@@ -145,7 +146,8 @@ def _checked(entry: Field, value: Any) -> Any:
         return None  # typer's word for "not given"
     if wanted.element is not Path:
         parts = [piece for part in parts for piece in (_pieces(part) if isinstance(part, str) else [part])]
-    return tuple(dict.fromkeys(_element(entry, wanted.element, part) for part in parts))
+    values = [_element(entry, wanted.element, part) for part in parts]
+    return tuple(values if about(entry).repeats else dict.fromkeys(values))
 
 
 def _pieces(text: str) -> list[str]:

@@ -30,7 +30,7 @@ class Prune(Options):
         panel=WHAT,
     )
     keep: tuple[int, ...] | None = option(
-        None, "Channels to keep instead: 8 of each layer, or 8,4: a number a layer.", min=1, panel=WHAT
+        None, "Channels to keep instead: 8 of each layer, or 8,4: a number a layer.", min=1, repeats=True, panel=WHAT
     )
     method: Method = option(Method.mean, "What a channel is worth.", panel=WHAT)
     scope: Scope = option(Scope.layer, "Quantile of each layer, or of all layers together.", panel=WHAT)
