@@ -401,7 +401,7 @@ def test_command_line(mirror, tmp_path, capsys):
     assert _call(arguments) == 0
     assert "none had to be downloaded" in capsys.readouterr().out
     assert _call(["fetch", "mimic3", "-o", str(tmp_path / "x")]) == 2
-    assert "physionet2012, mimic3-demo, mimic4-demo" in capsys.readouterr().err
+    assert "'physionet2012', 'mimic3-demo', 'mimic4-demo'" in capsys.readouterr().err
     mirror.sums = f"{'0' * 64}  icu/chart.csv\n"
     assert _call([*arguments, "--overwrite"]) == 3
 
