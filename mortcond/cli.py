@@ -154,7 +154,8 @@ def toml_keys() -> dict[str, dict[str, bool]]:
 
 def _call(command: Command, context: typer.Context, values: dict[str, Any]) -> int:
     from mortcond.core.console import Console
-    from mortcond.core.errors import MortcondError, as_mortcond_error
+    from mortcond.core.errors import as_mortcond_error
+    from mortcond.core.locks import release_claims
     from mortcond.core.session import Session
 
     resolved = {name: _resolved(context, name, value) for name, value in values.items()}
@@ -165,22 +166,30 @@ def _call(command: Command, context: typer.Context, values: dict[str, Any]) -> i
         room = import_module(f"mortcond.commands.{command.identifier}")
         result = getattr(room, command.identifier)(Session(console=console, options=resolved, **facts), **values)
         console.result(result, room.render)
-    except (MortcondError, KeyboardInterrupt, MemoryError, OSError) as error:
+        sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+    except (Exception, KeyboardInterrupt) as error:
         return _report(as_mortcond_error(error), common["json"])
+    finally:
+        release_claims()
     return 0
 
 
 def _report(error: Any, json: bool) -> int:
     """Say what is wrong on stderr (and, with --json, in the one object on stdout); return the exit code."""
     from mortcond.core.console import Console
+    from mortcond.core.terminal import silence_stdout
 
     console = Console(json=json)
     result = getattr(error, "result", None)  # a limit was missed: the work is done, so its result is shown as well
-    if json:
-        entry = {"problem": error.problem, "remedy": error.remedy, "exit_code": error.exit_code}
-        console.result((result or {}) | {"error": entry})
-    elif result is not None:
-        console.result(result, error.render)
+    try:
+        if json:
+            entry = {"problem": error.problem, "remedy": error.remedy, "exit_code": error.exit_code}
+            console.result((result or {}) | {"error": entry})
+        elif result is not None:
+            console.result(result, error.render)
+        sys.stdout.flush()
+    except OSError:  # stdout is what is wrong
+        silence_stdout()
     console.error(error.problem, error.remedy)
     return error.exit_code
 
@@ -214,6 +223,11 @@ for each in COMMANDS.values():
 
 def main() -> None:
     """Run the command line; an unexpected error is a bug: one line with what to report, the traceback with -v."""
+    from mortcond.core.signals import end_like_an_interrupt
+    from mortcond.core.terminal import speak_plainly
+
+    speak_plainly()
+    end_like_an_interrupt()
     try:
         app()
     except Exception as error:
