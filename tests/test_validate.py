@@ -62,7 +62,7 @@ def training(monkeypatch):
 
 
 def run(workspace, **how):
-    session = Session("validate", workspace, console=Console(quiet=True))
+    session = Session(workspace, console=Console(quiet=True))
     return validate(session, **{"forms": ["lstm-int8"], "folds": 3, "resamples": 100} | how)
 
 

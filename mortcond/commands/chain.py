@@ -239,13 +239,13 @@ class Chain:
 
     def _parent(self, name: str, network: Any, history: list, settings: Any) -> Any:
         """Return a trained network as what the commands make children of; calibrated where that was asked for."""
-        from mortcond.commands.children import Parent, finished
+        from mortcond.commands.children import Parent, calibrated_as_parent
         from mortcond.core.manifest import Manifest
 
         extra = {"calibration": {}} if self.how.calibrate and network.arch != LINEAR else {}
         manifest = Manifest("model", name, "validate", {}, self.seed, {}, arch=network.arch, extra=extra)
         made = Parent(self.folder / name, manifest, network, history, settings, self._without_test(), self.folder)
-        return replace(made, network=finished(made, network, {})[0])
+        return replace(made, network=calibrated_as_parent(made, network, {})[0])
 
     def _without_test(self) -> Dataset:
         """Return the data without the held-out stays: what is not there cannot be looked at."""
@@ -257,7 +257,7 @@ class Chain:
         return folder
 
     def _session(self, command: str) -> Session:
-        return Session(command, self.folder, seed=self.seed, console=self.console)
+        return Session(self.folder, self.seed, console=self.console, command=command)
 
 
 def _one_thread() -> None:

@@ -24,18 +24,18 @@ from mortcond import dataset as datasets
 from mortcond.commands import chain
 from mortcond.commands.chain import LINEAR, TREES, Form, HowToTrain, Outcome
 from mortcond.core.artifacts import atomic_file, sha256
-from mortcond.core.errors import InputError, Interrupted, UsageError
+from mortcond.core.calls import takes
+from mortcond.core.errors import InputError, Interrupted
 from mortcond.core.libraries import require
+from mortcond.core.options import plain
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import folds as folding
 from mortcond.measure import crossval, machine, validation
-from mortcond.measure.comparison import MARGIN
-from mortcond.measure.intervals import RESAMPLES
+from mortcond.options.validate import Validate
 
 FOLDER = "validate"
 MODES = ("float32", "int8")
-BACKENDS = ("loky", "threading", "dask", "ray")
 
 
 @dataclass(frozen=True)
@@ -75,43 +75,9 @@ class Job:
         return int(np.random.SeedSequence(place).generate_state(1)[0] % 2**31)
 
 
-def validate(
-    session: Session,
-    dataset: Path | None = None,
-    *,
-    forms: Sequence[str] | None = None,
-    preset: str = "paper",
-    epochs: int | None = None,
-    calibrate: bool = False,
-    folds: int = 5,
-    repeats: int = 1,
-    seeds: int = 1,
-    jobs: int = 1,
-    backend: str = "loky",
-    margin: float = MARGIN,
-    resamples: int = RESAMPLES,
-    out: Path | None = None,
-) -> dict[str, Any]:
+@takes(Validate)
+def validate(session: Session, options: Validate) -> dict[str, Any]:
     """Cross-validate the chain.
-
-    Parameters
-    ----------
-    dataset
-        The data set, all splits of it together; None: the workspace's.
-    forms
-        What to validate, by the names of artifacts (see `chain.Form`); None: the paper's chain in 32 and 8 bits. What
-        a form is made of is validated with it, and so are the linear floor and boosted trees.
-    preset, epochs, calibrate
-        As for `train`.
-    folds, repeats, seeds
-        Parts of the patients; how often they are dealt out anew; trainings of each, from other random numbers.
-    jobs, backend
-        Trainings side by side, and joblib's backend that runs them: loky (processes of this machine), or dask or ray
-        where their cluster is set up; all of it must see the workspace and the data set under the same paths.
-    margin, resamples
-        The loss of AUROC that would be accepted; bootstrap resamples.
-    out
-        The folder; None: validate in the workspace. What it holds of the same validation is not computed again.
 
     Returns
     -------
@@ -125,15 +91,16 @@ def validate(
         Ctrl-C was pressed; what is done is kept.
     """
     require("tensorflow", "validate")
-    _check(folds, repeats, seeds, jobs, margin, backend)
-    how, plan = HowToTrain(preset, epochs, calibrate), Plan(folds, repeats, seeds, session.seed)
-    wanted = chain.with_parents([*map(chain.read, forms or default_forms()), Form(LINEAR), Form(TREES)])
-    source, target = dataset_path(session, dataset), out or session.workspace / FOLDER
+    how = HowToTrain(plain(options.preset), options.epochs, options.calibrate)
+    plan = Plan(options.folds, options.repeats, options.seeds, session.seed)
+    wanted = chain.with_parents([*map(chain.read, options.forms or default_forms()), Form(LINEAR), Form(TREES)])
+    source, target = dataset_path(session, options.dataset), options.out or session.workspace / FOLDER
     stays = _whole(source).stays
     fold_of_stay = plan.fold_of_stay(stays)
     planned = list(_jobs(source, target, plan, fold_of_stay, wanted, how))
-    _train(session, planned, jobs, backend)
+    _train(session, planned, options.jobs, plain(options.backend))
     outcomes = _gather(planned, wanted, plan, fold_of_stay)
+    margin, resamples = options.margin, options.resamples
     result = _result(session, source, target, wanted, plan, how, stays, fold_of_stay, outcomes, margin, resamples)
     validation.write(target, result)
     return result
@@ -143,16 +110,6 @@ def default_forms() -> list[str]:
     """Return the paper's chain, each network in 32 and 8 bits."""
     return [Form(form.arch, form.pruned, form.converted, mode).name for form in map(chain.read, chain.PAPERS)
             for mode in MODES]  # fmt: skip
-
-
-def _check(folds: int, repeats: int, seeds: int, jobs: int, margin: float, backend: str) -> None:
-    for option, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("seeds", seeds, 1), ("jobs", jobs, 1)):
-        if value < least:
-            raise UsageError(f"--{option} is {value}, not at least {least}.", "Change or leave it out.")
-    if not 0 < margin < 0.5:
-        raise UsageError(f"--margin {margin} is no loss of AUROC.", "Give one between 0 and 0.5, such as 0.01.")
-    if backend not in BACKENDS:
-        raise UsageError(f"There is no joblib backend {backend!r}.", f"Use one of {', '.join(BACKENDS)}.")
 
 
 @lru_cache(maxsize=1)

@@ -156,6 +156,15 @@ class TableFormat(StrEnum):
     parquet = "parquet"
 
 
+class Backend(StrEnum):
+    """What joblib runs trainings side by side by."""
+
+    loky = "loky"
+    threading = "threading"
+    dask = "dask"
+    ray = "ray"
+
+
 class OpenData(StrEnum):
     """Open data sets that can be downloaded."""
 

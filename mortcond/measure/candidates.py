@@ -23,6 +23,7 @@ from mortcond.deploy.runtime import vet
 MOST_EPOCHS = 1_000_000
 _REMEDY = "Make the model again."
 
+
 @dataclass(frozen=True)
 class Candidate:
     """One artifact, run by one runtime."""

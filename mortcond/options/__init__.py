@@ -20,6 +20,7 @@ from mortcond.options.quantize import Quantize
 from mortcond.options.run import Run
 from mortcond.options.synth import Synth
 from mortcond.options.train import Train
+from mortcond.options.validate import Validate
 
 __all__ = ["COMMANDS", "Command", "Common"]
 
@@ -65,6 +66,9 @@ COMMANDS = {  # in the order of their use
         Command("inspect", Inspect, "Say what an artifact is, how it was made, and whether it is as it was written."),
         Command(
             "run", Run, "Run the whole chain of the paper: preprocess, train, prune, hlstm-convert, quantize, bench."
+        ),
+        Command(
+            "validate", Validate, "Cross-validate the whole chain by patient: what condensation costs, by all stays."
         ),
         Command("fetch", Fetch, "Download an open data set from PhysioNet, check it, unpack it."),
         Command("synth", Synth, "Write a synthetic hospital in the form of MIMIC-III tables; no patient is in it."),
