@@ -184,8 +184,8 @@ def test_an_unreadable_training_is_trained_again(workspace, training):
 
 @pytest.mark.parametrize(
     ("how", "says"),
-    [({"folds": 1}, "--folds is 1"), ({"seeds": 0}, "--seeds is 0"), ({"margin": 0.0}, "no loss of AUROC"),
-     ({"forms": ["lstm-int7"]}, "no form"), ({"backend": "abacus"}, "no joblib backend")],
+    [({"folds": 1}, "--folds is 1"), ({"seeds": 0}, "--seeds is 0"), ({"margin": 0.0}, "not above 0 and below 0.5"),
+     ({"forms": ["lstm-int7"]}, "no form"), ({"backend": "abacus"}, "--backend abacus is unknown")],
 )  # fmt: skip
 def test_wrong_options(workspace, training, how, says):
     with pytest.raises(UsageError, match=says):
