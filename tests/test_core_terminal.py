@@ -56,7 +56,7 @@ def artifact(tmp_path_factory) -> Path:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 @pytest.mark.parametrize("how", [[], ["--json"]])
 def test_a_stdout_that_is_full_is_exit_3(artifact, how):
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full:
         done = run([*MORTCOND, "inspect", str(artifact / "dataset.npz"), *how], stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 3, done.stderr
     assert done.stderr.decode().splitlines()[0] == "Error: The output: No space left on device."
@@ -64,7 +64,7 @@ def test_a_stdout_that_is_full_is_exit_3(artifact, how):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_stderr_that_is_full_ends_no_work(artifact):
-    with open("/dev/full", "w") as full:
+    with open("/dev/full", "w", encoding="utf-8") as full:
         done = run([*MORTCOND, "inspect", str(artifact / "dataset.npz")], stdout=subprocess.PIPE, stderr=full)
     assert done.returncode == 0
     assert b"a data set" in done.stdout

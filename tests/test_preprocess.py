@@ -167,7 +167,7 @@ def test_what_is_shown(folder, tmp_path):
     from rich.console import Console as RichConsole
 
     result = run(tmp_path, folder)
-    console = RichConsole(width=100, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = RichConsole(width=100, record=True, file=open("/dev/null", "w", encoding="utf-8"))  # noqa: SIM115
     for part in render(result):
         console.print(part)
     shown = console.export_text()

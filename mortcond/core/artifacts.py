@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mortcond.core import locks
@@ -145,11 +145,17 @@ def size_bytes(path: Path) -> int:
 
 
 def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+    """Bring a file, or the names in a folder, to the disk."""
+    if path.is_dir():
+        with suppress(OSError):  # Windows opens no folder, some file systems sync none; the rename is atomic there too
+            _fsync_by(path, os.O_RDONLY)
+    else:
+        _fsync_by(path, os.O_RDWR)  # Windows syncs nothing that is only read
+
+
+def _fsync_by(path: Path, how: int) -> None:
+    descriptor = os.open(path, how)
     try:
         os.fsync(descriptor)
-    except OSError:
-        if path.is_file():  # some file systems cannot fsync a directory; the rename is still atomic there
-            raise
     finally:
         os.close(descriptor)

@@ -77,7 +77,7 @@ class Process:
 
     def __init__(self, threads: int):
         limits = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-        self.errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115 (closed by `close`)
+        self.errors = tempfile.TemporaryFile(encoding="utf-8", mode="w+")  # noqa: SIM115 (closed by `close`)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "mortcond.measure.worker"],
             stdin=subprocess.PIPE,
