@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
 import numpy as np
 
-from mortcond.tables.scan import parquet_sql
 from mortcond.variables import Variables
 
 TOLERANCE_HOURS = 1e-6
@@ -45,6 +43,8 @@ def hourly(
     events: Path, stay_ids: np.ndarray, variables: Variables, window_hours: int, chunk_stays: int = 1024
 ) -> Iterator[Grid]:
     """Yield the grid of each chunk of `stay_ids` (sorted), in their order."""
+    from mortcond.core.duckdb import duckdb  # here, as what is computed of a stay's hours needs none
+
     with duckdb.connect(config={"threads": 1, "memory_limit": "256MB"}) as connection:
         for start in range(0, len(stay_ids), chunk_stays):
             chunk = stay_ids[start : start + chunk_stays]
@@ -79,6 +79,8 @@ def gridded(stay_ids: np.ndarray, events: dict[str, np.ndarray], variables: Vari
 
 
 def _events(connection, path: Path, chunk: np.ndarray) -> dict[str, np.ndarray]:
+    from mortcond.tables.files import parquet_sql
+
     columns = "stay_id, hours, variable, value"
     sql = f"SELECT {columns} FROM {parquet_sql(path)} WHERE stay_id >= {chunk[0]} AND stay_id <= {chunk[-1]}"
     return connection.execute(sql).fetchnumpy()

@@ -77,6 +77,12 @@ def test_cli_imports_nothing_heavy():
     assert not modules_after("import mortcond.cli") & (HEAVY | {"rich"})
 
 
+@pytest.mark.parametrize("room", ["bench", "quantize", "inspect", "predict", "prune"])
+def test_these_commands_import_no_duckdb_by_themselves(room: str):
+    """They read no records: a processor that cannot run DuckDB runs them."""
+    assert not modules_after(f"import mortcond.commands.{room}") & {"duckdb", "_duckdb", "tensorflow", "keras"}
+
+
 @pytest.mark.parametrize("room", ["preprocess", "predict", "inspect", "bench", "synth", "fetch"])
 def test_these_commands_never_import_tensorflow(room: str):
     assert not modules_after(f"import mortcond.commands.{room}") & {"tensorflow", "keras", "sklearn", "matplotlib"}

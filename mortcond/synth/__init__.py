@@ -140,7 +140,7 @@ def column_type(name: str) -> str:
 
 def _to_parquet(path: Path) -> None:
     """Put a Parquet file in the place of a CSV file, with typed columns; missing texts become NULL."""
-    import duckdb
+    from mortcond.core.duckdb import duckdb
 
     types = {name: column_type(name) for name in COLUMNS[path.stem].split()}
     listed = ", ".join(f"'{name}': '{kind}'" for name, kind in types.items())

@@ -11,8 +11,9 @@ import re
 from decimal import Decimal
 from functools import cache
 
-import duckdb
 import pandas as pd
+
+from mortcond.core.duckdb import duckdb
 
 MISSING = (  # in any case, with blanks around
     *("", "na", "n/a", "nan", "nat", "null", "none", "nil", "missing", "\\n", "<na>", "(null)", "[null]", "#n/a"),

@@ -17,8 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
+from mortcond.core.duckdb import duckdb
 from mortcond.core.errors import InputError
 
 UNREADABLE = (OSError, EOFError, zlib.error, csv.Error)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import duckdb
 import pandas as pd
 
 from mortcond.core.console import Console
+from mortcond.core.duckdb import duckdb
 from mortcond.core.errors import InputError, UsageError
 from mortcond.tables import cells, files
 from mortcond.tables.files import csv_sql, first_line, is_parquet, literal, parquet_sql

@@ -57,7 +57,7 @@ def fit(
     console: Console,
     checkpoints: Path | None = None,
     first_epoch: int = 1,
-    course_epochs: int | None = None,
+    last_epoch: int | None = None,
     backend: str = AUTO,
     history: Sequence[dict[str, Any]] = (),
     soft_targets: np.ndarray | None = None,
@@ -65,7 +65,7 @@ def fit(
     state: Path | None = None,
     after_epoch: Callable[[list[dict[str, Any]]], None] = lambda rows: None,
 ) -> Trained:
-    """Train a network from `first_epoch` to `settings.epochs`.
+    """Train a network from `first_epoch` to `last_epoch`.
 
     Parameters
     ----------
@@ -79,9 +79,8 @@ def fit(
         A directory that takes the weights after every epoch, epoch-001.npz and so on.
     first_epoch, history
         Where to go on, and the rows of the epochs before.
-    course_epochs
-        The last epoch of the whole course, where this is a stage of one: the learning rate falls over all of it.
-        None: `settings.epochs`.
+    last_epoch
+        Where to end; None: with the last of `settings.epochs`, over which the learning rate is planned in either case.
     backend
         One of `backends.BACKENDS`.
     soft_targets
@@ -101,16 +100,16 @@ def fit(
         `stop` said so.
     """
     check(dataset, network)
+    last_epoch = last_epoch or settings.epochs
     if soft_targets is None and settings.teacher == ENSEMBLE and settings.teacher_weight:
         learnt = dataset.train
         soft_targets = cross_fitted(learnt.X, learnt.y, learnt.subject_id, seed, console)
-    with console.progress(f"Training {network.arch}", total=settings.epochs) as bar:
+    with console.progress(f"Training {network.arch}", total=last_epoch) as bar:
         bar.update(first_epoch - 1, note="compiling")
-        make = runner(backend)
-        run = _Run(network, dataset, settings, seed, soft_targets, course_epochs or settings.epochs, make)
+        run = _Run(network, dataset, settings, seed, soft_targets, runner(backend))
         run.restore(state, first_epoch - 1)
         rows, weights = list(history), _kept_weights(checkpoints, first_epoch, network)
-        for epoch in range(first_epoch, settings.epochs + 1):
+        for epoch in range(first_epoch, last_epoch + 1):
             if patience_is_over(own(rows, weights), settings):  # here, so that a resumed run ends there as well
                 break
             rows.append(run.epoch(epoch))
@@ -121,8 +120,8 @@ def fit(
                 weights[epoch].save(checkpoints / f"epoch-{epoch:03d}.npz")
             after_epoch(rows)
             _show(bar, rows[-1])
-            if stop is not None and stop() and epoch < settings.epochs:
-                raise Interrupted(f"Training stopped after epoch {epoch} of {settings.epochs}; all of it is saved.")
+            if stop is not None and stop() and epoch < last_epoch:
+                raise Interrupted(f"Training stopped after epoch {epoch} of {last_epoch}; all of it is saved.")
         return run.finish(rows, weights)
 
 
@@ -158,13 +157,11 @@ class _Run:
         settings: TrainSettings,
         seed: int,
         soft_targets: np.ndarray | None,
-        course_epochs: int,
         make: Callable[..., Any],
     ):
         if soft_targets is None:
             settings = replace(settings, teacher_weight=0.0, temperature=1.0)  # a child of a taught parent
         self.network, self.dataset, self.settings, self.seed = network, dataset, settings, seed
-        self.course_epochs = course_epochs
         walk = Walk(network)
         self.data = {name: walk.prepare(split.X) for name, split in filled_splits(dataset)}
         self.runner = make(network, settings, self.data["train"], _targets(dataset.train.y, soft_targets))
@@ -183,7 +180,7 @@ class _Run:
         """Train epoch `number`; its order and its dropout depend on nothing else but the seed. 0 trains no step."""
         order = np.random.default_rng([self.seed, number]).permutation(len(self.dataset.train))
         plan = Plan.of(order, self.settings.batch_size)
-        rate = np.float32(_learning_rate(self.settings, max(number, 1), self.course_epochs))
+        rate = np.float32(_learning_rate(self.settings, max(number, 1)))
         dice = np.random.default_rng([self.seed, number, 1]).integers(2**30, size=2, dtype=np.int32)
         return self.runner.train(plan, len(plan.rows) if number else 0, rate, dice)
 
@@ -229,10 +226,10 @@ def _targets(y: np.ndarray, soft: np.ndarray | None) -> np.ndarray:
     return np.stack([y, y if soft is None else soft], axis=1).astype(np.float32)
 
 
-def _learning_rate(settings: TrainSettings, epoch: int, course_epochs: int) -> float:
+def _learning_rate(settings: TrainSettings, epoch: int) -> float:
     if settings.schedule == "constant":
         return settings.learning_rate
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / course_epochs))
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (epoch - 1) / settings.epochs))
 
 
 def _kept_weights(checkpoints: Path | None, first_epoch: int, network: Network) -> dict[int, Network]:

@@ -66,8 +66,8 @@ def _draw_auroc(axes: Any, rows: list[Record], result: Record) -> None:
             end = row["auroc_high"]
             axes.plot([row["auroc_low"], row["auroc_high"]], [place] * 2, color=INK, lw=1.2, solid_capstyle="butt")
         axes.text(max(end, 0.5) + 0.008, place, f"{row['auroc']:.3f}", va="center", fontsize=8)
-    highest = max([row["auroc_high"] or row["auroc"] or 0.5 for row in rows])
-    lowest = min([row["auroc_low"] or row["auroc"] or 0.5 for row in rows])
+    highest = max(row["auroc_high"] or row["auroc"] or 0.5 for row in rows)
+    lowest = min(row["auroc_low"] or row["auroc"] or 0.5 for row in rows)
     axes.set_xlim(min(0.5, lowest), max(highest, 0.6) + 0.09)
     _finish_bars(axes, rows, "AUROC, 95 % interval")
 

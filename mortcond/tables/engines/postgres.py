@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import duckdb
-
 from mortcond.core.console import Console
+from mortcond.core.duckdb import duckdb
 from mortcond.core.errors import InputError
 from mortcond.tables.scan import csv_sql, literal
 
