@@ -155,13 +155,12 @@ def toml_keys() -> dict[str, dict[str, bool]]:
 def _call(command: Command, context: typer.Context, values: dict[str, Any]) -> int:
     from mortcond.core.console import Console
     from mortcond.core.errors import as_mortcond_error
-    from mortcond.core.locks import release_claims
     from mortcond.core.session import Session
 
     resolved = {name: _resolved(context, name, value) for name, value in values.items()}
     common = {entry.name: values.pop(entry.name) for entry in fields(Common)}
     console = Console(common["json"], common["quiet"], common["verbose"], bool(values.get("wide")))
-    facts = {name: common[name] for name in ("workspace", "seed", "overwrite")}
+    facts = {name: common[name] for name in ("workspace", "seed", "overwrite", "trust_changed")}
     try:
         room = import_module(f"mortcond.commands.{command.identifier}")
         result = getattr(room, command.identifier)(Session(console=console, options=resolved, **facts), **values)
@@ -169,8 +168,6 @@ def _call(command: Command, context: typer.Context, values: dict[str, Any]) -> i
         sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
     except (Exception, KeyboardInterrupt) as error:
         return _report(as_mortcond_error(error), common["json"])
-    finally:
-        release_claims()
     return 0
 
 

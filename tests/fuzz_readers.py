@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +38,7 @@ def readers(folder: Path) -> list[Reader]:
         *_tflite(folder, model),
         *_texts(folder),
         *_tables(folder),
+        *_networks_of_others(folder),
     ]
 
 
@@ -203,3 +206,26 @@ def _records(path: Path) -> None:
     request = Request(scratch, console=session("preprocess", path.parent).console)
     records = tables.read(path.parent, load("paper76"), request, "events")
     assert set(records.stays.columns) >= {"stay_id", "subject_id", "died"}
+
+
+SAVE = """
+import sys
+import keras
+layers = keras.layers
+model = keras.Sequential([keras.Input((6, 5)), layers.Masking(), layers.LSTM(3), layers.Dense(1, "sigmoid")])
+for path in sys.argv[1:]:
+    model.save(path)
+"""
+
+
+def _networks_of_others(folder: Path) -> list[Reader]:
+    """Return readers of what `import` takes; Keras writes its files in a process of its own, which is not forked."""
+    from mortcond.exchange.load import Given, load
+
+    files = {kind: folder / f"other.{kind}" for kind in ("keras", "h5")}
+    subprocess.run([sys.executable, "-c", SAVE, *map(str, files.values())], check=True, capture_output=True)
+
+    def read(path: Path) -> None:
+        load(path, Given(compare=False, window=6))
+
+    return [Reader(f"import of .{kind}", path, read, of_bytes) for kind, path in files.items()]

@@ -6,6 +6,7 @@ bug" (exit 1), ended its process, took longer than SECONDS or more than MEMORY_B
 A process is forked for many mutants and a new one where it is lost: a process each would be a hundred times dearer.
 """
 
+import copy
 import io
 import json
 import os
@@ -98,7 +99,7 @@ def of_json(content: bytes, dice: np.random.Generator) -> bytes:
 def _change_part(document: list, dice: np.random.Generator) -> None:
     places = list(_places(document))
     holder, key = places[dice.integers(0, len(places))]
-    value = VALUES[dice.integers(0, len(VALUES))]
+    value = copy.deepcopy(VALUES[dice.integers(0, len(VALUES))])
     match dice.integers(0, 4):
         case 0 if holder is not document:
             del holder[key]
@@ -228,6 +229,7 @@ def _fork(reader: Reader, start: int, stop: int, seed: int) -> tuple[int, Path]:
     if pid:
         os.close(handle)
         return pid, Path(name)
+    code = 1
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
@@ -237,12 +239,15 @@ def _fork(reader: Reader, start: int, stop: int, seed: int) -> tuple[int, Path]:
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
             for number in range(start, stop):
                 os.write(handle, pickle.dumps((number, *_read(reader, number, seed, Path(folder)))))
+        code = 0
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
 def _read(reader: Reader, number: int, seed: int, folder: Path) -> tuple[str, float, str]:
-    mutant = reader.mutate(reader.sound.read_bytes(), mutation_dice(reader, number, seed))
+    mutant = reader.sound.read_bytes()
+    if number:  # the first is the sound file itself
+        mutant = reader.mutate(mutant, mutation_dice(reader, number, seed))
     place = folder / str(number)
     place.mkdir()
     for path in reader.beside:

@@ -65,7 +65,7 @@ def report(path: Path) -> None:
 
 
 COMMANDS = (
-    Command(("preprocess", "--overwrite"), "dataset.npz", dataset.load),
+    Command(("preprocess", "--overwrite", "-o", "{workspace}/again.npz"), "again.npz", dataset.load),
     Command(("train", "--arch", "dnn", "--epochs", "3", "--overwrite"), "dnn", opened, (".dnn.training",)),
     Command(("prune", "dnn", "--overwrite"), "dnn-pruned50", opened),
     Command(("quantize", "dnn", "--tolerance", "1", "--overwrite"), "dnn-int8.tflite", metadata.read),
@@ -82,8 +82,8 @@ NEXT = ("predict", "{workspace}/dnn", "{workspace}/dataset.npz", "--overwrite", 
 def prepare(folder: Path) -> Path:
     """Return a workspace that has everything the commands need, and what they write."""
     workspace = folder / "workspace"
-    for command in COMMANDS:
-        _run(command.words, workspace, folder, check=True)
+    for words in (("preprocess",), *(command.words for command in COMMANDS)):
+        _run(words, workspace, folder, check=True)
     return workspace
 
 

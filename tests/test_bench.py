@@ -315,6 +315,28 @@ def test_the_report_escapes_what_it_is_given(result, workspace):
     assert "<img" not in page
 
 
+NASTY = "<script>alert(1)</script> | <img src=x onerror=y> ![p](http://e/x.png) [l](javascript:z) `c`\n# heading"
+
+
+def _with_nasty_names(part):
+    """Return a result in which every name that could come from data or from a path says something else."""
+    named = ("label", "name", "source", "arch", "by", "cpu", "os", "sentence", "command")
+    if isinstance(part, dict):
+        return {k: NASTY if k in named and isinstance(v, str) else _with_nasty_names(v) for k, v in part.items()}
+    return [_with_nasty_names(entry) for entry in part] if isinstance(part, list) else part
+
+
+def test_the_model_card_escapes_every_name_that_comes_from_data(result):
+    from mortcond.measure import report
+
+    card = report.model_card(_with_nasty_names(json.loads(json.dumps(result))))
+    assert card.count("alert(1)") >= 2 * len(result["models"]) + 1
+    for active in ("<script", "<img", "![p](", " [l](", "`c`"):
+        assert active not in card
+    assert not re.search("^# heading", card, re.MULTILINE)
+    assert all(line.count("|") in (0, 5, 7, 9) for line in card.splitlines())
+
+
 def test_the_model_card_tells_use_measures_and_limits(result, workspace):
     card = (workspace / "bench" / "model-card.md").read_text()
     for expected in ("## Intended use", "not a medical device", "lstm-pruned50-int8", "## Limits", "95 %"):

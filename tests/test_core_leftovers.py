@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mortcond.core import artifacts, leftovers, locks
-from mortcond.core.artifacts import atomic_directory, atomic_file, copy_contents
+from mortcond.core.artifacts import atomic_directory, atomic_file, copy_contents, refuse_existing
 from mortcond.core.errors import UsageError
 from mortcond.core.exchange import exchange
 from mortcond.core.scratch import scratch_folder
@@ -191,8 +191,7 @@ def test_signals_that_end_a_process_let_it_clean_up(tmp_path, number):
 
 
 CLAIM = """
-    from mortcond.core import locks
-    locks.claim(Path(sys.argv[1]))
+    refuse_existing(Path(sys.argv[1]), overwrite=True)
     print("here", flush=True)
     time.sleep(60)
 """
@@ -203,7 +202,7 @@ def test_the_second_process_is_told_at_once_who_writes_the_name(tmp_path, monkey
     process = child(CLAIM, tmp_path / "lstm")
     process.stdout.readline()
     with pytest.raises(UsageError, match=rf"lstm is being written by process {process.pid} \(.*since 20") as caught:
-        locks.claim(tmp_path / "lstm")
+        refuse_existing(tmp_path / "lstm", overwrite=True)
     assert "--out" in caught.value.remedy
     locks.claim(tmp_path / "dnn")
     process.kill()
@@ -212,12 +211,19 @@ def test_the_second_process_is_told_at_once_who_writes_the_name(tmp_path, monkey
 
 
 def test_whoever_claimed_a_name_writes_it_and_gives_it_back(tmp_path):
-    locks.claim(tmp_path / "lstm")
-    locks.claim(tmp_path / "lstm")
+    refuse_existing(tmp_path / "lstm", overwrite=False)
+    refuse_existing(tmp_path / "lstm", overwrite=False)
     assert names(tmp_path) == [".lstm.mortcond-lock"]
     with locks.held(tmp_path / "lstm"), atomic_directory(tmp_path / "lstm"):
         pass
     assert names(tmp_path) == ["lstm"]
+
+
+def test_a_command_that_fails_gives_its_names_back(tmp_path):
+    with pytest.raises(ZeroDivisionError), locks.claims():
+        refuse_existing(tmp_path / "lstm", overwrite=False)
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
 
 
 def test_a_share_without_locks_still_takes_artifacts(tmp_path, monkeypatch):

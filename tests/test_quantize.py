@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from deploy_workspace import network, session, stub_keras, workspace
 from mortcond import dataset as datasets
 from mortcond.commands import quantize as room
 from mortcond.core.errors import InputError, LimitError, UsageError
-from mortcond.core.manifest import rounded
+from mortcond.core.manifest import read_manifest, rounded
 from mortcond.deploy import metadata
 from mortcond.deploy.check import compare
 from mortcond.deploy.runtime import Predictor
@@ -83,3 +84,17 @@ def test_the_result_is_shown(folder):
     lines = list(room.render(room.quantize(session("quantize", folder))))
     assert "int8" in lines[0]
     assert "AUROC" in lines[1]
+
+
+def test_a_changed_model_is_refused_and_where_it_is_meant_the_file_says_so(folder):
+    recorded = read_manifest(folder / "lstm").sha256
+    (folder / "lstm" / "model.keras").write_bytes(b"other weights")
+    with pytest.raises(InputError, match=r"lstm/model\.keras was changed after"):
+        room.quantize(session("quantize", folder))
+    assert not list(folder.glob("*lstm-int8*"))
+    result = room.quantize(replace(session("quantize", folder), trust_changed=True))
+    manifest = metadata.read(Path(result["path"]))["manifest"]
+    assert manifest["options"]["trust_changed"] == {"value": True, "source": "default"}
+    assert manifest["lineage"][-1]["changed"] is True
+    assert manifest["parent"]["sha256"] != recorded
+    assert manifest["metrics"] == {}  # the recorded ones are of other weights

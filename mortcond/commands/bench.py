@@ -15,7 +15,7 @@ import numpy as np
 from mortcond import dataset as datasets
 from mortcond.core.artifacts import atomic_directory, refuse_existing, sha256
 from mortcond.core.calls import takes
-from mortcond.core.errors import InputError, LimitError
+from mortcond.core.errors import ChangedError, InputError, LimitError
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
@@ -101,9 +101,9 @@ def _candidates(
     found, left_out = [], []
     for path in paths or find(session.workspace):
         try:
-            found += _readable(path, runtimes, data, explicit=bool(paths))
+            found += _readable(session, path, runtimes, data, explicit=bool(paths))
         except InputError as error:
-            if paths:
+            if paths or isinstance(error, ChangedError):  # a table without the changed one would hide the change
                 raise
             left_out.append(_leave_out(session, path.name, error.problem))
     if not found:
@@ -111,10 +111,10 @@ def _candidates(
     return told_apart(found), left_out
 
 
-def _readable(path: Path, runtimes: Sequence[str], data: Dataset, explicit: bool) -> list[Candidate]:
+def _readable(session: Session, path: Path, runtimes: Sequence[str], data: Dataset, explicit: bool) -> list[Candidate]:
     """Return the candidates of one artifact; a discovered .tflite is left out of the runtimes that cannot run it."""
     able = runtimes if path.is_dir() or explicit else [name for name in runtimes if name == "litert"]
-    found = [read(path, name) for name in able]
+    found = [read(path, name, session.trust_changed) for name in able]
     for candidate in found:
         features = candidate.features
         if features is not None and list(features) != list(data.feature_names):

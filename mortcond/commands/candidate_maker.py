@@ -20,6 +20,7 @@ from mortcond.condense.hlstm_convert import from_parent
 from mortcond.condense.score import score
 from mortcond.condense.search import Recipe
 from mortcond.condense.select import Amount, select
+from mortcond.core import forms
 from mortcond.core.artifacts import atomic_file
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
@@ -86,8 +87,8 @@ class CandidateMaker:
         weights, facts = stem.with_suffix(".npz"), stem.with_suffix(".json")
         key = self._key(recipe)
         if weights.is_file() and facts.is_file():
-            kept = json.loads(facts.read_text(encoding="utf-8"))
-            if kept["key"] == key:
+            kept = _recorded(facts)
+            if kept.get("key") == key:
                 return Network.load(weights), kept
         started = time.monotonic()
         network = self._fit_linear() if recipe.arch == "linear" else self._train(recipe)
@@ -165,3 +166,13 @@ class CandidateMaker:
             record | {"latency_us": None if cost.error else cost.latency(1)["p50"]}
             for record, cost in zip(records, costs, strict=True)
         ]
+
+
+def _recorded(facts: Path) -> Record:
+    """Return the facts of a trained candidate; nothing where they are broken: it is then trained again."""
+    try:
+        record = forms.parsed(facts.read_bytes())
+        forms.fit_keys(record, {"key": str, "training_seconds": float})
+    except forms.Misfit:
+        return {}
+    return record

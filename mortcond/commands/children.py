@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mortcond import dataset as datasets
+from mortcond.core import forms
 from mortcond.core.artifacts import sha256
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
@@ -79,7 +80,7 @@ def read_parent(
             f"{path} reads {network.features} features, {source} has {len(data.feature_names)}.", "Name its own data."
         )
     history = [row | {"epoch": int(row["epoch"])} for row in read_history(path / HISTORY)]
-    embedded = tflite_metadata.read(path / TFLITE) or {}
+    embedded = tflite_metadata.read(path / TFLITE, session.trust_changed) or {}
     shared = {name: value for name, value in embedded.items() if name not in OWN_METADATA}
     return Parent(path, manifest, network, history, settings_of(manifest), data, source, shared)
 
@@ -97,6 +98,11 @@ def settings_of(manifest: Manifest) -> TrainSettings:
     A model it learnt from is not at hand, and left out; the ensemble can be made again of the same training split.
     """
     recorded = manifest.extra.get("settings") or {}
+    try:
+        forms.fit(recorded, dict)
+        forms.fit_fields(recorded, TrainSettings, "settings")
+    except forms.Misfit as fault:
+        raise InputError(f"The manifest of {manifest.name} is broken: {fault}.", "Train the model again.") from None
     known = {entry.name: recorded[entry.name] for entry in fields(TrainSettings) if entry.name in recorded}
     settings = TrainSettings(**known)
     return settings if settings.teacher == ENSEMBLE else replace(settings, teacher_weight=0.0)

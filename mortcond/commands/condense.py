@@ -100,7 +100,7 @@ def condense(session: Session, options: Condense) -> Record:
 
 
 def _judge(split: Split, parent: Parent, margin: float, seed: int) -> Judge:
-    reference = Predictor(parent.path).predict(split.X)
+    reference = Predictor(parent.path, trust_changed=True).predict(split.X)  # whether to was decided with the parent
     return Judge(np.asarray(split.y), split.subject_id, reference, parent.manifest.name, margin, seed)
 
 

@@ -14,7 +14,7 @@ from mortcond.core.artifacts import atomic_file, refuse_existing
 from mortcond.core.calls import takes
 from mortcond.core.errors import InputError, LimitError
 from mortcond.core.libraries import require
-from mortcond.core.manifest import Manifest, rounded
+from mortcond.core.manifest import TRUSTED, Manifest, rounded
 from mortcond.core.options import plain
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
@@ -73,7 +73,10 @@ def _write(
         bar.advance(note="written")
         converted = build(network, mode, data.train.X if mode in EIGHT_BITS else None)
         allowed = TOLERANCE[mode] if tolerance is None else tolerance
-        facts = _metadata(path, data) | {"parameters": network.parameters, "tensors": converted.tensors}
+        facts = _metadata(path, data, session.trust_changed) | {
+            "parameters": network.parameters,
+            "tensors": converted.tensors,
+        }
         with atomic_file(target) as partial:
             partial.write_bytes(converted.bytes)
             bar.advance(note="checked")
@@ -87,10 +90,10 @@ def _write(
     return result | {"parameters": network.parameters, "check": check, "tensors": converted.tensors}
 
 
-def _metadata(path: Path, data: Dataset) -> dict[str, Any]:
+def _metadata(path: Path, data: Dataset, trust_changed: bool) -> dict[str, Any]:
     """Return what the parent's own `.tflite` says of its inputs and use, else what the data set does."""
     tflite = path / TFLITE
-    parents = (metadata.read(tflite) if tflite.is_file() else None) or {}
+    parents = (metadata.read(tflite, trust_changed) if tflite.is_file() else None) or {}
     inputs = data.meta.get("inputs")
     prevalence = {"inputs": inputs, "prevalence": data.meta.get("prevalence")} if inputs else {}
     return metadata.described(prevalence | parents)
@@ -112,6 +115,7 @@ def _manifest(
 ) -> Manifest:
     model = {"path": str(path), "sha256": parent.sha256}
     data = {"path": str(source), "sha256": parent.inputs["dataset"]["sha256"]}
+    aurocs = {name: value for name, value in parent.metrics.items() if name.startswith("auroc")}
     return session.manifest(
         "tflite",
         target.stem,
@@ -121,7 +125,7 @@ def _manifest(
         quantization=mode,
         parent={"name": parent.name, "kind": parent.kind, **model},
         lineage=[*parent.lineage, parent.as_ancestor()],
-        metrics={name: value for name, value in parent.metrics.items() if name.startswith("auroc")},
+        metrics={} if TRUSTED in parent.extra else aurocs,  # of other weights, where they were changed since
         extra={"check": rounded(check)},
     )
 

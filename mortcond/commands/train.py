@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mortcond import dataset as datasets
+from mortcond.core import forms
 from mortcond.core.artifacts import atomic_file, refuse_existing, sha256
 from mortcond.core.calls import takes
 from mortcond.core.choices import Arch
@@ -29,6 +30,7 @@ from mortcond.models.network import Network
 from mortcond.models.settings import ENSEMBLE, TEACHER_WEIGHT, TrainSettings, preset, preset_shape
 from mortcond.options.train import Train
 
+ROW = {"epoch": int, "loss": float, "seconds": float, "auroc_val": float | None}  # what each row of a history says
 SHAPE = ("width", "layers", "hidden_width", "hidden_depth", "summary", "dropout")  # of models.build.Architecture
 HOW = (  # of models.settings.TrainSettings
     *("epochs", "batch_size", "learning_rate", "schedule", "weight_decay", "clip_norm", "input_dropout"),
@@ -196,10 +198,7 @@ def _begin(state: State, what: dict[str, Any], network: Network, resume: bool) -
         shutil.rmtree(state.folder, ignore_errors=True)
         state.checkpoints.mkdir(parents=True)
         return Start(network, 1, [])
-    try:
-        record = json.loads(state.record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(f"There is no interrupted training in {state.folder}.", "Leave out --resume.") from None
+    record = _recorded(state)
     differing = [name for name, value in what.items() if record["what"].get(name) != json.loads(json.dumps(value))]
     if differing:
         names = ", ".join(differing)
@@ -209,6 +208,22 @@ def _begin(state: State, what: dict[str, Any], network: Network, resume: bool) -
     history = record["history"]
     last = history[-1]["epoch"]
     return Start(Network.load(state.checkpoints / f"epoch-{last:03d}.npz"), last + 1, history)
+
+
+def _recorded(state: State) -> dict[str, Any]:
+    """Return what an interrupted training left: `what` it was, and the rows of its `history`, one at least."""
+    try:
+        record = forms.parsed(state.record.read_bytes())
+        forms.fit_keys(record, {"what": dict, "history": list[dict]})
+        for index, row in enumerate(record["history"]):
+            forms.fit_keys(row, ROW, f"history[{index}]")
+        if not record["history"]:
+            raise forms.Misfit("no epoch is recorded")
+    except OSError:
+        raise InputError(f"There is no interrupted training in {state.folder}.", "Leave out --resume.") from None
+    except forms.Misfit as fault:
+        raise InputError(f"{state.record} is no record of a training: {fault}.", "Leave out --resume.") from None
+    return record
 
 
 def _remember(state: State, what: dict[str, Any], history: list[dict[str, Any]]) -> None:

@@ -21,10 +21,14 @@ LITTER = (".DS_Store", "Thumbs.db", "desktop.ini")  # what file managers leave i
 
 
 def refuse_existing(target: Path, overwrite: bool) -> None:
-    """Raise UsageError where `target` exists and may not be replaced; call it before the work, not after."""
+    """Raise UsageError where `target` exists and may not be replaced, or another process is about to write it.
+
+    Call it before the work, not after: until the artifact is written, or the command ends, the name is this process's.
+    """
     tidy(target.parent, again=True)
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already.", "Pass --overwrite to replace it, or -o/--out for another name.")
+    locks.claim(target)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
+from mortcond.core import locks
 from mortcond.core.options import Options, about, kind, plain
 from mortcond.core.session import Session
 
@@ -34,7 +35,8 @@ def takes(options: type[Options]) -> Callable:
             checked = options(*positional, **named)
             own = session.of(command, checked)
             _tell_options(own)
-            result = body(own, checked.filled())
+            with locks.claims():
+                result = body(own, checked.filled())
             _tell_cost(own)
             return result
 

@@ -40,6 +40,10 @@ class InputError(MortcondError):
     exit_code = 3
 
 
+class ChangedError(InputError):
+    """An artifact was changed after it was written."""
+
+
 class LimitError(MortcondError):
     """The work was done, and a stated limit (size, latency, AUROC drop) was not met.
 

@@ -46,7 +46,7 @@ def held(target: Path) -> Iterator[None]:
 
 
 def claim(target: Path) -> None:
-    """Hold the lock of a name until `unclaim` or `release_claims`, at the latest until this process ends.
+    """Hold the lock of a name until `unclaim`, the end of the block of `claims`, or the end of this process.
 
     Raises as `held`.
     """
@@ -61,8 +61,20 @@ def unclaim(target: Path) -> None:
         _give_back(_key(target))
 
 
+@contextmanager
+def claims() -> Iterator[None]:
+    """Give back at the end what was claimed in the block: a command has ended, with or without its artifacts."""
+    before = set(_CLAIMED)
+    try:
+        yield
+    finally:
+        for path in _CLAIMED - before:
+            _CLAIMED.remove(path)
+            _give_back(path)
+
+
 def release_claims() -> None:
-    """Give back every claim: a command has ended, with or without what it claimed the names for."""
+    """Give back every claim of this process."""
     while _CLAIMED:
         _give_back(_CLAIMED.pop())
 

@@ -14,7 +14,7 @@ from typing import Any
 from mortcond import __version__
 from mortcond.core import forms
 from mortcond.core.artifacts import MANIFEST, directory_hashes, sha256
-from mortcond.core.errors import InputError
+from mortcond.core.errors import ChangedError, InputError
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "duckdb", "ai-edge-litert")
 CONDENSING = {"prune", "hlstm-convert", "quantize", "condense"}
@@ -125,7 +125,9 @@ def opened(directory: Path, trust_changed: bool = False) -> Manifest:
     Raises
     ------
     InputError
-        There is no manifest, or a file was changed, is missing or was added; it is named.
+        There is no manifest.
+    ChangedError
+        A file was changed, is missing or was added; it is named.
     """
     manifest, found = read_manifest(directory), sha256(directory)
     if manifest.sha256 == found:
@@ -135,7 +137,7 @@ def opened(directory: Path, trust_changed: bool = False) -> Manifest:
         first = changes[0] if changes else directory
         more = f" (and {len(changes) - 1} more files)" if len(changes) > 1 else ""
         was = "changed" if first.exists() else "removed"
-        raise InputError(
+        raise ChangedError(
             f"{first} was {was} after {directory} was written{more}: its SHA-256 is not the recorded one.",
             "Make the model again; or, where you mean the change, pass --trust-changed, which the result will record.",
         )

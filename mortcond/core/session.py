@@ -21,6 +21,7 @@ class Session:
     workspace: Path = Path("artifacts")
     seed: int = 0
     overwrite: bool = False
+    trust_changed: bool = False  # artifacts whose hash is not the recorded one are used, and that is recorded
     console: Console = field(default_factory=Console)
     caller: str = "python"  # where options come from that `options` does not say of: python, or run
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # every resolved option and where it came from
@@ -34,6 +35,7 @@ class Session:
     def of(self, command: str, options: Options) -> Self:
         """Return the session of a command, with the record of its options: value, and where it came from."""
         common = {"workspace": self.workspace, "seed": self.seed, "overwrite": self.overwrite}
+        common |= {"trust_changed": self.trust_changed} if self.trust_changed else {}
         record = {name: {"value": plain(value), "source": "default"} for name, value in common.items()}
         given, filled = options.given(), options.filled()
         for name in options.__dataclass_fields__:

@@ -9,7 +9,7 @@ from pathlib import Path
 from mortcond.core.artifacts import MANIFEST
 from mortcond.core.errors import InputError
 from mortcond.core.leftovers import exists, tidy
-from mortcond.core.manifest import Manifest, opened, read_manifest
+from mortcond.core.manifest import TRUSTED, Manifest, opened, read_manifest
 from mortcond.core.session import Session
 
 DATASET = "dataset.npz"
@@ -56,15 +56,22 @@ def choose_model(
         manifest = read_manifest(path)
         if not fits(manifest):
             raise InputError(f"{path} is {describe(manifest)}; {session.command} needs {what}.", "Name such a model.")
-        return path, opened(path)
+        return path, _opened(session, path)
     for path in model_directories(session.workspace):
         manifest = read_manifest(path)
         if fits(manifest):
             session.console.note(f"Using {path} ({describe(manifest)}), the newest that fits.")
-            return path, opened(path)
+            return path, _opened(session, path)
     raise InputError(
         f"{session.workspace} holds no model that fits: {session.command} needs {what}.", "Train one first."
     )
+
+
+def _opened(session: Session, path: Path) -> Manifest:
+    manifest = opened(path, session.trust_changed)
+    if TRUSTED in manifest.extra:
+        session.console.warn(f"{path} was changed after it was written; it is used, and what is made of it says so.")
+    return manifest
 
 
 def describe(manifest: Manifest) -> str:

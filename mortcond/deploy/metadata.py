@@ -21,7 +21,7 @@ from typing import Any
 import flatbuffers
 
 from mortcond.core import forms
-from mortcond.core.errors import InputError
+from mortcond.core.errors import ChangedError, InputError
 from mortcond.core.manifest import Manifest
 from mortcond.deploy.flatbuffer import MODEL, Malformed, Table, metadata_entries, root
 
@@ -100,7 +100,7 @@ def checked(data: bytes, path: Path, trust_changed: bool = False) -> dict[str, A
     if embedded is None:
         return None
     if not (embedded.intact or trust_changed):
-        raise InputError(
+        raise ChangedError(
             f"{path} was changed after it was written: its contents do not match the SHA-256 in its metadata.",
             f"{REMEDY} Or, where you mean the change, pass --trust-changed.",
         )

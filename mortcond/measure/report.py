@@ -5,6 +5,7 @@ print, in which nothing is fetched from anywhere; the card as Markdown, in the o
 jinja2 templates (templates/), a file a section, with everything escaped; what they show is computed here or before.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -144,5 +145,6 @@ def _drawing(plots: Path, name: str, title: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Return a value for a cell of a Markdown table, in which a bar would begin the next one."""
-    return str(value).replace("|", "/").replace("\n", " ")
+    """Return a text from data for Markdown: no bar begins a cell, no line a heading, no bracket a link or a picture."""
+    text = " ".join(str(value).split()).replace("|", "/").replace("`", "'")
+    return re.sub(r"([\[\]\\])", r"\\\1", text)

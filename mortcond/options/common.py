@@ -17,6 +17,9 @@ class Common(Options):
     )
     seed: int = option(0, "Seed of everything random.", min=0, panel=PANEL)
     overwrite: bool = option(False, "Replace an existing output.", panel=PANEL)
+    trust_changed: bool = option(
+        False, "Use artifacts that were changed after they were written; what is made of them records it.", panel=PANEL
+    )
     json: bool = option(False, "Print the result as one JSON object.", panel=PANEL, python=False)
     quiet: bool = option(False, "No progress, no notes.", flags="-q --quiet", panel=PANEL)
     verbose: bool = option(False, "Say more: options, inputs, time and memory.", flags="-v --verbose", panel=PANEL)
