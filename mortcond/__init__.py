@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
+ROOMS = ("dataset", "condense", "synth")  # functions whose name is a room's as well
 
 
 class _CallableRoom(ModuleType):
@@ -30,7 +31,7 @@ class _Package(ModuleType):
     """mortcond itself, which makes a room callable when Python binds it to its name here."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("dataset", "condense", "synth") and isinstance(value, ModuleType):
+        if name in ROOMS and isinstance(value, ModuleType):
             value.__class__ = _CallableRoom
         super().__setattr__(name, value)
 
@@ -45,11 +46,8 @@ def _library() -> ModuleType:
 def __getattr__(name: str) -> Any:
     if name.startswith("_") or name not in _library().names():
         raise AttributeError(f"module 'mortcond' has no attribute {name!r}")
-    try:
-        return import_module(f"mortcond.{name}")  # a room of that name is the function as well
-    except ModuleNotFoundError:
-        return _library().function(name)
+    return import_module(f"mortcond.{name}") if name in ROOMS else _library().function(name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_library().names()])
+    return ["__version__", *sorted(_library().names())]

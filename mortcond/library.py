@@ -6,7 +6,7 @@ what comes out lives in one too: it is gone when nothing refers to it any more.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import Field, fields
+from dataclasses import Field, asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +155,15 @@ def dataset_(X: Any, y: Any, *, out: Any = None, overwrite: bool = False, **arra
     """
     from mortcond import objects
     from mortcond.core.artifacts import refuse_existing
+    from mortcond.core.session import Session
     from mortcond.dataset import save
     from mortcond.dataset.arrays import from_arrays
 
     folders = () if out else (objects.Folder(),)
     target = Path(out) if out else folders[0].path / "dataset.npz"
     refuse_existing(target, overwrite)
-    save(target, from_arrays(X, y, **arrays))
+    data = from_arrays(X, y, **arrays)
+    session = Session(seed=arrays.get("seed", 0), command="dataset")
+    manifest = session.manifest("dataset", target.stem, {}, extra={"arrays": data.meta["arrays"]})
+    save(target, replace(data, meta=data.meta | {"manifest": asdict(manifest)}))
     return objects.Dataset(target, load_(target).facts, folders=folders)

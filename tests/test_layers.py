@@ -30,6 +30,7 @@ ORDER = [
     "condense",
     "measure",
     "commands",
+    "objects",
     "library",
     "cli",
     "__main__",

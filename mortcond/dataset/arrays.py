@@ -117,7 +117,9 @@ def _stays(count: int, y, stay_id, subject_id, split, age, sex, icu_type) -> pd.
     columns |= {"icu_type": np.full(count, "") if icu_type is None else np.asarray(icu_type).astype(str)}
     for name, column in columns.items():
         if column.shape != (count,):
-            raise InputError(f"{'y' if name == 'died' else name} is of shape {column.shape}, X has {count} stays.", REMEDY)
+            raise InputError(
+                f"{'y' if name == 'died' else name} is of shape {column.shape}, X has {count} stays.", REMEDY
+            )
     for name in ("stay_id", "subject_id"):
         if not np.issubdtype(columns[name].dtype, np.integer):
             raise InputError(f"{name} is {columns[name].dtype}.", "Give whole numbers.")
@@ -125,7 +127,7 @@ def _stays(count: int, y, stay_id, subject_id, split, age, sex, icu_type) -> pd.
         raise InputError("y holds something else than 0 and 1.", "Give 1 for a stay that ended in death, else 0.")
     if len(np.unique(ids)) < count:
         raise InputError("A stay_id comes twice.", "Number each stay once.")
-    unknown = sorted(set(columns["split"]) - {"", *SPLITS})
+    unknown = sorted(set(columns["split"].tolist()) - {"", *SPLITS})
     if unknown or not set(columns["sex"]) <= {"", "F", "M"}:
         what = f"split {unknown[0]!r}" if unknown else "a sex that is not F, M or empty"
         raise InputError(f"There is {what}.", f"Splits are {', '.join(SPLITS)}; sex is F, M or empty.")
