@@ -38,10 +38,11 @@ class Evaluator:
 
     def named(self) -> dict[str, np.ndarray]:
         """Return the weights as `Network.arrays`, as views."""
-        return {
-            name: self.weights[places.flat[0] : places.flat[0] + places.size].reshape(places.shape)
-            for name, places in self.places.items()
-        }
+        return {name: self.weights[self._span(name)].reshape(places.shape) for name, places in self.places.items()}
+
+    def _span(self, name: str) -> slice:
+        first = self.places[name].flat[0]
+        return slice(first, first + self.places[name].size)
 
     def risks(self, data: Data) -> np.ndarray:
         """Return the risk of each stay, (stays,)."""
@@ -60,7 +61,7 @@ class Evaluator:
         tape.gradients([found], [slopes(found.value)])
         for name, weight in weights.items():
             if isinstance(weight, Variable) and weight.grad is not None:
-                gradient[self.places[name]] = weight.grad
+                gradient[self._span(name)] = weight.grad.ravel()
         return found.value, gradient[:-1]
 
     def _loop(self, tape: Tape | None, gradient: np.ndarray | None) -> Callable:
@@ -108,31 +109,39 @@ def _entropy(targets: np.ndarray, logits: np.ndarray) -> np.ndarray:
 
 
 class Adam:
-    """Keras' Adam, with decoupled weight decay (AdamW) and clipping, in place."""
+    """Keras' Adam, with decoupled weight decay (AdamW) and clipping: in place, in parts that a cache holds."""
+
+    AT_ONCE = 1 << 13
 
     def __init__(self, weights: np.ndarray, momentum: np.ndarray, velocity: np.ndarray, steps: float):
         self.weights, self.momentum, self.velocity, self.steps = weights, momentum, velocity, steps
-        self.change, self.root = np.empty_like(weights), np.empty_like(weights)
+        cuts = range(0, len(weights), self.AT_ONCE)
+        self.parts = [slice(start, start + self.AT_ONCE) for start in cuts]
+        self.views = [
+            (weights[part], momentum[part], velocity[part], np.empty_like(weights[part])) for part in self.parts
+        ]
 
     def step(self, gradient: np.ndarray, settings: TrainSettings, learning_rate: float) -> None:
-        """Change the weights."""
+        """Change the weights; the gradient is used up."""
         if settings.clip_norm is not None:
             norm = float(np.sqrt(np.dot(gradient, gradient)))
             gradient *= min(1.0, settings.clip_norm / norm) if norm else 1.0
         self.steps += 1
-        change, root = self.change, self.root
-        np.subtract(gradient, self.momentum, out=change)
-        change *= 1 - BETAS[0]
-        self.momentum += change
-        np.multiply(gradient, gradient, out=change)
-        change -= self.velocity
-        change *= 1 - BETAS[1]
-        self.velocity += change
         rate = learning_rate * (1 - BETAS[1] ** self.steps) ** 0.5 / (1 - BETAS[0] ** self.steps)
-        if settings.weight_decay:
-            self.weights *= 1 - learning_rate * settings.weight_decay
-        np.sqrt(self.velocity, out=root)
-        root += EPSILON
-        np.multiply(self.momentum, rate, out=change)
-        change /= root
-        self.weights -= change
+        decay = 1 - learning_rate * settings.weight_decay
+        for part, (weights, momentum, velocity, change) in zip(self.parts, self.views, strict=True):
+            own = gradient[part]
+            np.subtract(own, momentum, out=change)
+            change *= 1 - BETAS[0]
+            momentum += change
+            own *= own
+            own -= velocity
+            own *= 1 - BETAS[1]
+            velocity += own
+            np.sqrt(velocity, out=own)
+            own += EPSILON
+            np.multiply(momentum, rate, out=change)
+            change /= own
+            if settings.weight_decay:
+                weights *= decay
+            weights -= change
