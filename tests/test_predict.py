@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from deploy_workspace import NAMES, network, session, spec, workspace
 
 from mortcond import dataset as datasets
 from mortcond.commands import predict as room
+from mortcond.core.console import Console
 from mortcond.core.errors import InputError, UsageError
 from mortcond.deploy import metadata, tflite
 
@@ -133,3 +135,80 @@ def test_a_single_patient_takes_no_heavy_library(folder, tmp_path):
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(result.stdout.splitlines()) == 2
     assert result.stderr == ""
+
+
+def talking(folder):
+    return replace(session("predict", folder), console=Console())
+
+
+def raw_folder(path, rows="", stays=12):
+    """Write events and stays of any hospital; the last stay has no events."""
+    path.mkdir()
+    events = "".join(f"{s},{h}.5,Heart Rate,{70 + s + h}\n" for s in range(1, stays) for h in range(0, 48, 4))
+    (path / "events.csv").write_text("stay_id,hours,variable,value\n" + events + rows)
+    (path / "stays.csv").write_text("stay_id,subject_id\n" + "".join(f"{s},{s}\n" for s in range(stays, 0, -1)))
+    return path
+
+
+def test_every_listed_stay_has_a_row(folder, tmp_path, capsys):
+    data = raw_folder(tmp_path / "in", "3,1,Heart Rate,fast\n2,60,Heart Rate,80\n4,2,Hair colour,grey\n")
+    result = room.predict(talking(folder), folder / "lstm", data, out=tmp_path / "risk.csv")
+    written = rows(tmp_path / "risk.csv")
+    assert [row["stay_id"] for row in written] == [str(stay) for stay in range(1, 13)]
+    assert [row["stay_id"] for row in written if row["risk"] == ""] == ["12"]
+    reason = "no_events_in_window (needs an event in the first 48 hours)"
+    assert (written[-1]["reason"], {row["reason"] for row in written[:-1]}) == (reason, {""})
+    counts = {"stays": 12, "predicted": 11, "without_risk": {reason: 1}}
+    assert {name: result[name] for name in counts} == counts
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"11 of 12 stays have a risk; none for {reason}: 1." in said
+    assert "Heart Rate: 1 value that is no number left out: 'fast'" in said
+    assert "Hair colour (1)" in said
+    assert any("'fast'" in note for note in json.loads(json.dumps(result))["notes"])
+    with pytest.raises(InputError, match=r"events\.csv, row 134, column value: 'fast' is no number"):
+        room.predict(session("predict", folder), folder / "lstm", data, out=tmp_path / "strict.csv", strict=True)
+
+
+def test_stays_without_risk_stand_in_their_place(folder, sample_data, tmp_path):
+    result = room.predict(session("predict", folder), folder / "lstm", sample_data, out=tmp_path / "risk.csv")
+    written = rows(tmp_path / "risk.csv")
+    assert len(written) == result["stays"] == 1600
+    assert [int(row["stay_id"]) for row in written] == sorted(int(row["stay_id"]) for row in written)
+    assert all((row["risk"] == "") == (row["reason"] != "") for row in written)
+    assert sum(result["without_risk"].values()) == result["stays"] - result["predicted"] > 0
+
+
+def test_a_value_that_no_patient_has_is_told_with_its_stay(folder, tmp_path, capsys):
+    data = raw_folder(tmp_path / "in", "5,1.25,Heart Rate,9999999\n6,1,Heart Rate,1e300\n")
+    result = room.predict(talking(folder), folder / "lstm", data, out=tmp_path / "risk.csv")
+    written = rows(tmp_path / "risk.csv")
+    told = [row["stay_id"] for row in written if "Heart Rate 9,999,999 is outside 10 to 350" in row["warning"]]
+    assert told == ["5"]
+    said = " ".join(capsys.readouterr().err.split())
+    assert "9,999,999 in stay 5 (extended leaves it out)" in said
+    assert "Heart Rate: 1 value beyond 1e+15, which no patient has, left out: '1e300'" in said
+    assert all(0 < float(row["risk"]) < 1 for row in written if row["risk"])
+    assert result["predicted"] == 11
+
+
+def test_a_value_that_no_patient_has_is_told_of_a_data_set_too(folder, tmp_path):
+    data = datasets.load(folder / "dataset.npz")
+    place = NAMES.index("Heart Rate")
+    data.test.X[3, 5, place] = (9_999_999 - data.mean[place]) / data.std[place]
+    data.test.X[3, 5, NAMES.index("mask->Heart Rate")] = 1
+    datasets.save(tmp_path / "odd.npz", data)
+    room.predict(session("predict", folder), folder / "lstm", tmp_path / "odd.npz", out=tmp_path / "risk.csv")
+    told = [row["warning"] for row in rows(tmp_path / "risk.csv") if "outside" in row["warning"]]
+    assert len(told) == 1
+    assert "Heart Rate 9,999,999 is outside 10 to 350" in told[0]
+
+
+def test_a_risk_that_is_no_number_is_none(monkeypatch, folder, tmp_path, capsys):
+    def broken(self, x):
+        return np.where(np.arange(len(x)) == 7, np.nan, 0.25)
+
+    monkeypatch.setattr(room.Predictor, "predict", broken)
+    result = room.predict(session("predict", folder, json=True), folder / "lstm", folder / "dataset.npz")
+    assert result["predictions"][7]["risk"] is None
+    assert result["without_risk"] == {"the network gave no number": 1}
+    json.dumps(result, allow_nan=False)

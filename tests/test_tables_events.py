@@ -189,7 +189,7 @@ BAD_TEXTS = [
     ("events.csv", "7,0.5,", "7.5,0.5,", r"events\.csv, row 2, column STAY_ID: '7.5' is no whole number"),
     ("events.csv", "0.5,Heart Rate", "0.5,", r"events\.csv, row 2: a row without stay_id, hours or variable"),
     ("events.csv", "Heart Rate,80", "Heart Rate,80,1", r"events\.csv, row 2: 5 columns, not 4"),
-    ("events.csv", "hours,", "time,", r"events\.csv has no column hours; it has stay_id, time"),
+    ("events.csv", "hours,", "when,", r"events\.csv has no column hours; it has stay_id, when"),
     ("stays.csv", "died", "dead", r"stays\.csv has no column died"),
     ("stays.csv", "7,70,1", "7,70,yes", r"stays\.csv, row 2, column died: 'yes' is neither 0 nor 1"),
     ("stays.csv", "7,70,1", "7,,1", r"stays\.csv, row 2, column subject_id: '' is no whole number"),

@@ -9,9 +9,10 @@ import csv
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,12 +23,15 @@ from mortcond.core.calls import takes
 from mortcond.core.errors import InputError
 from mortcond.core.session import Session
 from mortcond.deploy import stays as stays_room
+from mortcond.deploy.risk_rows import COLUMNS, of_batch, with_dropped
 from mortcond.deploy.runtime import Predictor
-from mortcond.deploy.stays import SPLITS, Stays, measured_hours
+from mortcond.deploy.stays import SPLITS, Stays
 from mortcond.options.predict import Predict
+from mortcond.variables import Variables
+from mortcond.variables.plausible import Doubts
 
-COLUMNS = ("stay_id", "risk", "never_measured", "warning")
 MOST_THREADS = 4  # beyond, reading the stays is what takes the time
+PREPARED_MARGIN = 100.0  # ranges: preprocess has told of what lies outside; told again is what lies far outside
 BATCH_STAYS = 512  # read, predicted and written at a time
 
 
@@ -37,7 +41,11 @@ class Source:
 
     feature_names: tuple[str, ...]
     batches: Iterator[Stays]
-    stays: int | None  # how many; None where that is not known before
+    stays: int  # how many
+    doubts: Doubts | None = None  # what of them can be compared with plausible ranges
+    dropped: dict[int, str] = field(default_factory=dict)  # further stays that get no risk, and why
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @takes(Predict)
@@ -46,7 +54,8 @@ def predict(session: Session, options: Predict) -> dict[str, Any]:
 
     Returns
     -------
-    path, model, stays, warnings (how many stays have one), and `predictions` where they go nowhere else.
+    path, model, stays, predicted, without_risk (how many for each reason), warnings (how many stays have one), notes
+    (what was left out), and `predictions` where they go nowhere else.
     """
     out = options.out
     if out is not None:
@@ -55,10 +64,11 @@ def predict(session: Session, options: Predict) -> dict[str, Any]:
     predictor = Predictor(_model_path(session, options.model), threads, session.trust_changed)
     kept: list[dict[str, Any]] = []
     with (
-        _source(session, options.data, predictor, options.split, options.format) as source,
+        _source(session, predictor, options) as source,
         _sink(session, out, options.write_as, kept) as write,
     ):
         result = _predict(session, predictor, source, write)
+        _tell(session, source, result)
     result |= {"path": str(out) if out else None, "model": str(predictor.path)}
     return result | ({"predictions": kept} if session.console.json and out is None else {})
 
@@ -72,39 +82,40 @@ def _model_path(session: Session, model: Path) -> Path:
     return named
 
 
-def _predict(session: Session, predictor: Predictor, source: Source, write) -> dict[str, int]:
-    done = warned = 0
+def _predict(session: Session, predictor: Predictor, source: Source, write) -> dict[str, Any]:
+    done, warned, without = 0, 0, Counter()
     with session.console.progress("Predicting", total=source.stays) as bar:
-        for batch in source.batches:
-            rows = list(_rows(batch, predictor.predict(batch.x), source.feature_names))
+        found = (
+            list(of_batch(batch, predictor.predict(batch.x), source.feature_names, source.doubts))
+            for batch in source.batches
+        )
+        for rows in with_dropped(found, source.dropped):
             write(rows)
             done += len(rows)
             warned += sum(bool(row["warning"]) for row in rows)
+            without.update(row["reason"] for row in rows if row["reason"])
             bar.advance(len(rows), note=f"{done:,} stays")
-    return {"stays": done, "warnings": warned}
+    counts = {"stays": done, "predicted": done - without.total(), "without_risk": dict(without.most_common())}
+    return counts | {"warnings": warned, "notes": [*source.warnings, *source.notes]}
 
 
-def _rows(batch: Stays, risks: np.ndarray, feature_names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    names, measured = measured_hours(batch.x, feature_names)
-    for index, (stay_id, risk) in enumerate(zip(batch.stay_id, risks, strict=True)):
-        row = {"stay_id": int(stay_id), "risk": round(float(risk), 6), "never_measured": [], "warning": ""}
-        if measured is not None:
-            ever = measured[index].any(axis=0)
-            row["never_measured"] = [name for name, known in zip(names, ever, strict=True) if not known]
-            row["warning"] = _warning(measured[index].any(axis=1))
-        yield row
-
-
-def _warning(hours: np.ndarray) -> str:
-    missing = int(np.sum(~hours))
-    return f"nothing was measured in {missing} of {len(hours)} hours" if 2 * missing > len(hours) else ""
+def _tell(session: Session, source: Source, result: dict[str, Any]) -> None:
+    """Say on stderr what was left out, of the records and of the stays."""
+    for text in source.warnings:
+        session.console.warn(text)
+    for text in source.notes:
+        session.console.note(text)
+    without = ", ".join(f"{reason}: {count:,}" for reason, count in result["without_risk"].items())
+    if without:
+        session.console.warn(f"{result['predicted']:,} of {result['stays']:,} stays have a risk; none for {without}.")
 
 
 # Where the stays come from.
 
 
 @contextmanager
-def _source(session: Session, data: Path, predictor: Predictor, split: str, format: str | None) -> Iterator[Source]:
+def _source(session: Session, predictor: Predictor, options: Predict) -> Iterator[Source]:
+    data, split = options.data, options.split
     if not data.exists():
         raise InputError(f"There is no {data}.", "Name a data set (.npz), or a folder or file of records.")
     if data.suffix == ".npz":
@@ -112,9 +123,23 @@ def _source(session: Session, data: Path, predictor: Predictor, split: str, form
             splits = SPLITS if split == "all" else (split,)
             header = stays_room.header(file, splits)
             _check_inputs(session, predictor, data, header)
-            yield Source(header.feature_names, stays_room.batches(file, splits, BATCH_STAYS), header.stays)
+            batches = stays_room.batches(file, splits, BATCH_STAYS)
+            yield Source(header.feature_names, batches, header.stays, _doubts(predictor, PREPARED_MARGIN))
     else:
-        yield _raw(session, data, predictor, format)
+        with _raw(session, predictor, options) as source:
+            yield source
+
+
+def _doubts(predictor: Predictor, margin: float = 0.0) -> Doubts | None:
+    """Return what can be compared with plausible ranges, None where the model does not say what it reads."""
+    inputs = (predictor.metadata or {}).get("inputs") or {}
+    try:
+        variables = Variables.from_dict(inputs["variables"])
+        scaling = (inputs["mean"], inputs["std"], inputs.get("scaled", True))
+        doubts = Doubts.of(variables, tuple(inputs["derive"]), *scaling, margin)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return None
+    return doubts if len(doubts.names) else None
 
 
 def _check_inputs(session: Session, predictor: Predictor, data: Path, header: stays_room.Header) -> None:
@@ -134,19 +159,22 @@ def _check_inputs(session: Session, predictor: Predictor, data: Path, header: st
             raise InputError(f"{data} is scaled in another way than {predictor.path} was trained on ({name}).", remedy)
 
 
-def _raw(session: Session, data: Path, predictor: Predictor, format: str | None) -> Source:
+@contextmanager
+def _raw(session: Session, predictor: Predictor, options: Predict) -> Iterator[Source]:
     inputs = (predictor.metadata or {}).get("inputs")
     if not inputs:
         raise InputError(
             f"{predictor.path} carries no metadata on its inputs, so raw records cannot be prepared for it.",
             "Give it a dataset.npz, or make the file again with mortcond quantize.",
         )
-    from mortcond.dataset import InputSpec
-    from mortcond.dataset import batches as raw_batches
+    from mortcond.dataset import InputSpec, raw_stays
 
     spec = InputSpec.from_dict(inputs)
-    found = raw_batches(data, spec, session, format=format, batch_stays=BATCH_STAYS)
-    return Source(spec.feature_names, (Stays(batch.stay_id, batch.X) for batch in found), None)
+    how = {"format": options.format, "strict": options.strict, "batch_stays": BATCH_STAYS}
+    with raw_stays(options.data, spec, session, **how) as raw:
+        batches = (Stays(batch.stay_id, batch.X) for batch in raw.batches)
+        listed = raw.stays + len(raw.dropped)
+        yield Source(spec.feature_names, batches, listed, _doubts(predictor), raw.dropped, raw.notes, raw.warnings)
 
 
 # Where the rows go.
@@ -185,4 +213,5 @@ def render(result: dict[str, Any]) -> Iterator[str]:
     """Yield what there is to say where the rows went to a file; on stdout they are the result."""
     if result["path"]:
         warned = f", {result['warnings']:,} with a warning" if result["warnings"] else ""
+        warned += f", {result['stays'] - result['predicted']:,} without a risk" if result["without_risk"] else ""
         yield f"{result['path']}: {result['stays']:,} stays{warned}"

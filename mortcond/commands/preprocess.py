@@ -47,7 +47,9 @@ def preprocess(session: Session, options: Preprocess) -> dict[str, Any]:
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(_near(target)) as scratch:
         limits = {"memory_limit": options.memory_limit, "threads": options.threads, "console": session.console}
-        records = tables.read(source, chosen, Request(scratch, options.outcomes, **limits), options.format)
+        records = tables.read(
+            source, chosen, Request(scratch, options.outcomes, strict=options.strict, **limits), options.format
+        )
         _refuse_empty(source, records)
         if old:
             split, rule = np.full(len(records.stays), "test"), f"all in test, prepared as {options.apply.name}"
@@ -107,7 +109,7 @@ def _result(target: Path, source: Path, records: Records, split, rule: str, spec
         "split_rule": rule,
         "splits": splits,
         "attrition": [asdict(step) for step in records.attrition],
-        "warnings": cohort.warnings(splits),
+        "warnings": [*records.warnings, *cohort.warnings(splits)],
         "notes": list(records.notes),
     }
 

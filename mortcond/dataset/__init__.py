@@ -4,8 +4,9 @@ Comes in: records of any source, or an existing data set whose variables and sca
 shape (stays, hours, features), scaled by the training split, in `dataset.npz`, or batch by batch.
 """
 
-from mortcond.dataset.batches import RawBatch, batches
+from mortcond.dataset.batches import RawBatch, RawStays, batches, raw_stays
 from mortcond.dataset.npz import SPLITS, Dataset, Split, load, save
 from mortcond.dataset.spec import InputSpec, mask_columns
 
-__all__ = ["SPLITS", "Dataset", "InputSpec", "RawBatch", "Split", "batches", "load", "mask_columns", "save"]
+__all__ = ["SPLITS", "Dataset", "InputSpec", "RawBatch", "RawStays", "Split", "batches", "load", "mask_columns"]
+__all__ += ["raw_stays", "save"]

@@ -16,5 +16,6 @@ class Predict(Options):
     split: PredictSplit = option(PredictSplit.test, "Split of a data set.")
     write_as: RowFormat = option(RowFormat.csv, "A CSV row, or a JSON object, a stay.")
     format: Format | None = option(None, "Form of raw records; told by their files.")
+    strict: bool = option(False, "Refuse raw records with text where a number belongs; else it is left out.")
     threads: int | None = option(None, "Calls side by side (one a processor, at most 4).", min=1)
     out: Path | None = option(None, "File to write; without it, stdout.", flags="-o --out")

@@ -16,6 +16,7 @@ class Preprocess(Options):
     source: Path | None = argument(None, "Folder or archive of records; without it, the bundled sample.")
     variables: str | None = option(None, "paper76, extended, or a CSV of your own (paper76).")
     format: Format | None = option(None, "Form of the records; told by their files.")
+    strict: bool = option(False, "Refuse text where a number or category belongs; else it is left out and counted.")
     outcomes: Path | None = option(None, "File with the outcomes, where the source needs one.")
     split_file: Path | None = option(None, "CSV of patient and 0 or 1 (1: test).")
     scale: bool | None = option(

@@ -57,6 +57,7 @@ class Records:
     dropped: pd.DataFrame  # stay_id, reason: every stay not kept
     notes: tuple[str, ...] = ()  # what the user should know: unknown variables ignored, values left out
     files: tuple[Path, ...] = ()  # the files that were read
+    warnings: tuple[str, ...] = ()  # what the user should not overlook: values that no patient has
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,10 @@ def read(source: Path, variables: Variables, request: Request, format: str | Non
     if request.engine is None and not source.exists():
         raise InputError(f"There is no {source}.", "Name a folder of records; mortcond fetch downloads open ones.")
     if request.engine is None and request.scanned is None:
-        return _adapter(format or detect(source)).read(source, variables, request)
+        from mortcond.tables.doubts import doubted
+
+    records = _adapter(format or detect(source)).read(source, variables, request)
+    return doubted(records, variables, request)
     return _adapter(_mimic(source, request, format)).read(source, variables, request)
 
 

@@ -1,12 +1,14 @@
 """Events of any hospital -> stays and events.
 
-Comes in: a folder with the tables `events` (stay_id, hours, variable, value) and `stays` (stay_id, subject_id, died;
-optional: age, sex, icu_type, split), each as CSV, CSV.gz or Parquet; or the file of the events, with that of the stays
-beside it or given by --outcomes. Goes out: `Records`.
+Comes in: a folder with the tables `events` (stay_id, hours, variable, value; optional: unit, text) and `stays`
+(stay_id, subject_id, died; optional: intime, age, sex, icu_type, split), each as CSV, CSV.gz or Parquet; or the file of
+the events, with that of the stays beside it or given by --outcomes. Goes out: `Records`.
 
-`hours` count from ICU admission. `variable` is a name of the table of variables (or of its column `events`), `value` is
-in that variable's unit, a category by its name or one of its spellings. The largest of several values at one time
-counts, so that the order of rows never matters; sums add up. All stays stay in that have an event in the window.
+`hours` count from ICU admission; `minutes` may stand in their place, or `time`, a date and time, with `intime` in the
+stays. `variable` is a name of the table of variables (or of its column `events`), `value` is in `unit`, without one in
+that variable's unit; a category comes by its name or one of its spellings, in `text` or `value`. The largest of several
+values at one time counts, so that the order of rows never matters; sums add up. All stays stay in that have an event in
+the window.
 """
 
 from functools import partial
@@ -15,16 +17,14 @@ from pathlib import Path
 import pandas as pd
 
 from mortcond.core.errors import InputError
-from mortcond.tables import Records, Request, cells, long, scan
-from mortcond.tables.cells import READERS
+from mortcond.tables import Records, Request, cells, event_columns, long, scan
+from mortcond.tables.event_columns import TO_HOURS, Layout
 from mortcond.tables.scan import Table
 from mortcond.variables import Variables
 
-EVENT_COLUMNS = ("stay_id", "hours", "variable", "value")
 OPTIONAL = ("age", "sex", "icu_type", "split")
 SEX = {"f": "F", "female": "F", "m": "M", "male": "M"}
 SPLITS = ("train", "val", "test")
-KINDS = {"stay_id": "whole", "hours": "number"}
 
 
 def detect(source: Path) -> bool:
@@ -39,14 +39,19 @@ def read(source: Path, variables: Variables, request: Request) -> Records:
     events_table = scan.require(source, "events") if source.is_dir() else scan.single(source)
     stays_table = _stays_table(source, request)
     names = long.names_of(variables, "events", own=True)
+    form = event_columns.layout(events_table, variables, names)
     with scan.connect(request.scratch, request.memory_limit, request.threads) as connection:
-        notes = _load(connection, events_table, request)
+        if form.time == "time":
+            _store_begins(connection, stays_table, request)
+        notes = _load(connection, events_table, form, request)
         notes += long.ignored(connection, names)
         _refuse_unknown(connection, events_table, names, variables)
         stays = _stays(connection, stays_table, request)
         notes += _strangers(connection, stays, request)
-        locate = partial(_locate, events_table)
-        events, left_out = long.write_events(connection, variables, names, request, long.own_units, locate)
+        event_columns.refuse_unknown_units(connection, events_table, names, variables, form)
+        notes += event_columns.ambiguous(connection, names, variables, form)
+        locate = partial(_locate, events_table, form)
+        events, left_out = long.write_events(connection, variables, names, request, form.reading, locate)
         measured = long.measured_stays(connection, events, request.window_hours)
     cohort = long.Cohort(stays)
     cohort.keep("start", "a row in the table of stays")
@@ -66,39 +71,57 @@ def _stays_table(source: Path, request: Request) -> Table | None:
     return scan.require(folder, "stays") if request.labels else scan.find(folder, "stays")
 
 
-def _load(connection, table: Table, request: Request) -> tuple[str, ...]:
+def _store_begins(connection, table: Table | None, request: Request) -> None:
+    """Make the table `begins`: when each stay began, in seconds since 1970.
+
+    Raises InputError where the stays do not tell.
+    """
+    if table is None or not table.has("intime"):
+        where = f"{table.files[0]} has no column intime." if table else "There is no table of stays."
+        raise InputError(f"{where} The events have times, and no hours since admission.", "Add intime to the stays.")
+    rows = scan.frame(connection, f"SELECT stay_id, intime FROM {table.sql(('stay_id', 'intime'))} s", (table,))
+    texts = rows.fillna("").astype("str").apply(lambda column: column.str.strip())
+    begun, bad = cells.read(texts.intime, "seconds")
+    _refuse(texts, table, bad | begun.isna(), "intime", f"is {cells.FORMS['seconds']}")
+    begins = pd.DataFrame({"stay_id": _whole(texts, table, "stay_id"), "begun": begun.astype("float64")})
+    scan.store(connection, request.scratch, "begins", begins)
+
+
+def _load(connection, table: Table, form: Layout, request: Request) -> tuple[str, ...]:
     """Make the relation `raw` of the events, and `seen` of every row with a stay; return a note on what is left out.
 
-    A row without a value tells that its stay is there; one without stay, hours or variable tells nothing.
+    A row without a value tells that its stay is there; one without stay, time or variable tells nothing.
     """
     path = request.scratch / "loaded.parquet"
-    stay_id, hours = (READERS[kind](f"e.{name}", cells.raising(f"e.{name}", kind)) for name, kind in KINDS.items())
-    sql = f"""
-        SELECT {stay_id} AS stay_id, {hours} AS hours, nullif(trim(e.variable), '') AS name,
-               nullif(trim(e.value), '') AS text
-        FROM {table.sql(EVENT_COLUMNS)} e
+    copy = f"COPY ({form.sql(table)}) TO {scan.literal(path)} (FORMAT parquet)"
+    scan.run(connection, copy, request.console, f"Reading {table.name}", (table,), form.kinds)
+    begun, join = ("b.begun", "LEFT JOIN begins b ON b.stay_id = l.stay_id") if form.time == "time" else ("0", "")
+    rows = f"""
+        SELECT l.stay_id, (l.moment - {begun}) / {TO_HOURS[form.time]} AS hours, l.name, l.text
+        FROM {scan.parquet_sql(path)} l {join} WHERE l.stay_id IS NOT NULL
     """
-    copy = f"COPY ({sql}) TO {scan.literal(path)} (FORMAT parquet)"
-    scan.run(connection, copy, request.console, f"Reading {table.name}", (table,), KINDS)
-    connection.execute(f"CREATE VIEW seen AS SELECT * FROM {scan.parquet_sql(path)} WHERE stay_id IS NOT NULL")
-    placed = "hours IS NOT NULL AND name IS NOT NULL"
-    connection.execute(f"CREATE VIEW raw AS SELECT * FROM seen WHERE text IS NOT NULL AND {placed}")
-    lost = f"text IS NOT NULL AND (stay_id IS NULL OR NOT ({placed}))"
+    connection.execute(f"CREATE VIEW seen AS {rows}")
+    connection.execute(
+        "CREATE VIEW raw AS SELECT * FROM seen WHERE text IS NOT NULL AND hours IS NOT NULL AND name IS NOT NULL"
+    )
+    lost = "text IS NOT NULL AND (stay_id IS NULL OR moment IS NULL OR name IS NULL)"
     count = connection.execute(f"SELECT count(*) FROM {scan.parquet_sql(path)} WHERE {lost}").fetchall()[0][0]
-    return _incomplete(table, count, request) if count else ()
+    return _incomplete(table, form, count, request) if count else ()
 
 
-def _incomplete(table: Table, count: int, request: Request) -> tuple[str, ...]:
-    """Return a note on rows that lack a stay, hours or variable; raises InputError where the request is strict."""
+def _incomplete(table: Table, form: Layout, count: int, request: Request) -> tuple[str, ...]:
+    """Return a note on rows that lack a stay, a time or a variable; raises InputError where the request is strict."""
 
     def incomplete(row: dict[str, str]) -> bool:
-        placed = row["variable"].strip() and not any(cells.is_missing(row[name]) for name in KINDS)
+        placed = row["variable"].strip() and not any(cells.is_missing(row[name]) for name in form.kinds)
         return row["value"].strip() != "" and not placed
 
     where = scan.locate(table, incomplete)
     if request.strict:
-        raise InputError(f"{where}: a row without stay_id, hours or variable.", "Mend the row, or leave out --strict.")
-    return (f"{count:,} rows without stay_id, hours or variable left out; the first is {where}",)
+        raise InputError(
+            f"{where}: a row without stay_id, {form.time} or variable.", "Mend the row, or leave out --strict."
+        )
+    return (f"{count:,} rows without stay_id, {form.time} or variable left out; the first is {where}",)
 
 
 def _refuse_unknown(connection, table: Table, names: long.Names, variables: Variables) -> None:
@@ -176,6 +199,6 @@ def _strangers(connection, stays: pd.DataFrame, request: Request) -> tuple[str, 
     return (note,) if known < everyone else ()
 
 
-def _locate(table: Table, name: str, text: str) -> str:
-    where = scan.locate(table, lambda row: row["variable"].strip() == name and row["value"].strip() == text)
+def _locate(table: Table, form: Layout, name: str, text: str) -> str:
+    where = scan.locate(table, lambda row: row["variable"].strip() == name and form.text(row) == text)
     return f"{where}, column value"

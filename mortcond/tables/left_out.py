@@ -22,6 +22,7 @@ class LeftOut:
     strict: bool = False
     counts: dict[tuple[str, str], Counter] = field(default_factory=dict)
     variables: dict[str, Variable] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)  # where a value is that no patient has
 
     def add(self, variable: Variable, text: str, reading: Reading, count: int, locate: Callable[[], str]) -> None:
         """Note a text that gave no value.
@@ -45,6 +46,8 @@ class LeftOut:
             fault = f"{locate()}: {text!r} is {kind}."
             raise InputError(fault, "Mend the row, or leave out --strict: such values are then left out.")
         self.variables[variable.name] = variable
+        if lost == "size" and variable.name not in self.places:  # few have such values; to look for one takes a while
+            self.places[variable.name] = locate()
         self.counts.setdefault((variable.name, lost), Counter())[text] += count
 
     def notes(self) -> tuple[str, ...]:
@@ -55,7 +58,11 @@ class LeftOut:
         for (name, lost), texts in sorted(self.counts.items()):
             if lost != "gap":  # a gap is no news
                 count = sum(texts.values())
-                yield f"{name}: {count:,} {_what(self.variables[name], lost, count)} left out: {_examples(texts)}"
+                what = _what(self.variables[name], lost, count)
+                yield f"{name}: {count:,} {what} left out: {_examples(texts)}{self._place(name, lost)}"
+
+    def _place(self, name: str, lost: str) -> str:
+        return f" ({self.places[name]})" if lost == "size" and self.places[name] else ""
 
 
 def _what(variable: Variable, lost: str, count: int) -> str:

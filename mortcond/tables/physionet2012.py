@@ -104,7 +104,8 @@ def _parts(folder: Path) -> list[Path]:
     sets = sorted(path for path in folder.iterdir() if _SET.fullmatch(path.name))
     unpacked = {path.name.lower(): path for path in sets if path.is_dir() and _holds_records(path)}
     archives = {path.name.lower().split(".")[0]: path for path in sets if is_archive(path) and _holds_records(path)}
-    return sorted((archives | unpacked).values())
+    others = [] if archives or unpacked else sorted(path for path in folder.iterdir() if is_archive(path))
+    return sorted((archives | unpacked).values()) or [path for path in others if _holds_records(path)]
 
 
 def _files(parts: list[Path]) -> tuple[Path, ...]:
