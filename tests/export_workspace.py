@@ -95,7 +95,7 @@ class Library:
 
 
 def session(folder: Path, command: str = "predict") -> Session:
-    return Session(command, workspace=folder, console=Console(quiet=True))
+    return Session(folder, command=command, console=Console(quiet=True))
 
 
 def prepared(folder: Path, events: str, spec: InputSpec, stays: str | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -124,13 +124,36 @@ def random_events(spec: InputSpec, seed: int, stays: int = 12, rows: int = 60) -
     return found
 
 
+ODD = [
+    "",
+    "NaN",
+    "NULL",
+    " ",
+    "#N/A",
+    "None",
+    "fast",
+    "80 /min",
+    "1e999",
+    "inf",
+    "1e20",
+    "0x10",
+    "1_0",
+    "15",
+    "4",
+    "1.0",
+]
+
+
 def _text(variable, generator) -> str:
-    if generator.random() < 0.05:
-        return str(generator.choice(["", "NaN", "NULL", " "]))
+    if generator.random() < 0.1:
+        return str(generator.choice(ODD))
     if variable.categories:
         texts = [*variable.categories, *(text for group in variable.spellings for text in group)]
         text = str(generator.choice(texts))
-        return f"{float(text)}0" if text.replace(".", "").isdigit() and generator.random() < 0.3 else text
+        if text.replace(".", "").isdigit() and generator.random() < 0.3:
+            return f"{float(text)}0"
+        form = generator.choice([str, str, str.upper, str.title, lambda words: words.replace(" ", "  ")])
+        return form(text)
     low, high = variable.low or 0.1, variable.high or 300
     value = generator.uniform(low, high) * generator.choice([1, 1, 1, 0.01, 100, -1])
     text = f"{value:{generator.choice(['.1f', '.3f', '.6g', '.17g', '.2e'])}}"

@@ -15,6 +15,7 @@ from test_network import stays
 
 from mortcond.core.errors import InputError
 from mortcond.deploy import page, preparation
+from mortcond.deploy.eight_bits import EightBits
 from mortcond.deploy.program import trace
 
 node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node on this machine")
@@ -59,7 +60,7 @@ def test_raw_measurements_become_the_tensor_of_predict(tmp_path_factory, table, 
       });
     }
     """
-    model = {"program": page.as_json(trace(network), False), "preparation": preparation.of(spec).to_dict()}
+    model = {"program": page.as_json(trace(network), None), "preparation": preparation.of(spec).to_dict()}
     found = javascript(main, {"model": model, "events": events, "facts": facts})
     assert [stay["id"] for stay in found] == ids.tolist()
     np.testing.assert_allclose([stay["x"] for stay in found], X.reshape(len(X), -1), rtol=3e-7, atol=3e-7)
@@ -78,7 +79,7 @@ def test_every_layer_equals_the_plain_walk(eight_bits):
     }
     """
     networks = [make() for make in NETWORKS.values()]
-    programs = [page.as_json(trace(network), eight_bits) for network in networks]
+    programs = [page.as_json(trace(network), EightBits() if eight_bits else None) for network in networks]
     x = stays().astype(np.float64)
     found = javascript(main, {"programs": programs, "stays": x.reshape(len(x), -1).tolist()})
     for name, network, risks in zip(NETWORKS, networks, found, strict=True):
@@ -93,12 +94,19 @@ FAULTS = {
     'stay_id,hours,variable,value\n1,2,"Heart Rate,80\n': ("fault_quote", {"row": 2}),
     "stay_id,hours,variable,value\n\n1,2,Heart Rate,80\n1.5,2,Heart Rate,80\n": ("fault_id", {"row": 4, "text": "1.5"}),
     "stay_id,hours,variable,value\n1,soon,Heart Rate,80\n": ("fault_hours", {"row": 2, "text": "soon"}),
-    "stay_id,hours,variable,value\n1,2,,80\n": ("fault_variable", {"row": 2}),
+    "stay_id,hours,variable,value\n1e30,2,pH,7\n": ("fault_id", {"row": 2, "text": "1e30"}),
+    "stay_id,hours,variable,value\n1,2,,80\n,2,pH,7\n": ("fault_nothing", {}),
+    "stay_id,hours,variable,value,unit\n1,2,pH,7,1\n1,2,Weight,70,lb\n": (
+        "fault_unit",
+        {"row": 3, "text": "lb", "unit": "kg"},
+    ),
+    "stay_id,hours,variable,value,text\n1,2,pH,7,high\n": ("fault_text", {"row": 2}),
     "stay_id,hours,variable,value\n1,2,Hair colour,grey\n": ("fault_nothing", {}),
 }
 FORMS = {  # of the same two values, 80 and 1.5e1 at 2 and 3.5 hours of stay 9007199254740993
     "plain": "stay_id,hours,variable,value\n{0},2,Heart Rate,80\n{0},3.5,Respiratory rate,1.5e1\n",
-    "quoted": '"value",Variable,HOURS,stay_id\r\n"80","Heart Rate",2,"{0}.0"\r\n1.5e1,Respiratory rate,3.5,0{0}',
+    "units": "stay_id,hours,variable,value,unit,text\n{0},2,Heart Rate,80,1/MIN,\n{0},3.5,Respiratory rate,15,NA,.\n",
+    "quoted": '"value",Variable,HOURS,stay_id\r\n"80","Heart Rate",2,"{0}"\r\n1.5e1,Respiratory rate,3.5,0{0}',
     "mark": "\ufeffstay_id,hours,variable,value\n{0},2, Heart Rate , 80 \n\n{0},3.5,Respiratory rate,15\n",
     "returns": "stay_id,hours,variable,value\r{0},2,Heart Rate,80\r{0},3.5,Respiratory rate,15\r",
 }
@@ -127,7 +135,7 @@ def written(spec=TABLES["paper76"], about=ABOUT, strings=None, **how) -> str:
 
 
 def test_the_page_is_small_and_asks_for_nothing():
-    text = written(eight_bits=True)
+    text = written(eight_bits=EightBits())
     assert len(text.encode()) < 150_000
     assert "default-src 'none'" in text
     assert not [word for word in ("http:", "https:", "src=", "@import", "url(") if word in text.replace(SVG, "")]

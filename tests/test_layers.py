@@ -84,6 +84,6 @@ def test_these_commands_import_no_duckdb_by_themselves(room: str):
     assert not modules_after(f"import mortcond.commands.{room}") & {"duckdb", "_duckdb", "tensorflow", "keras"}
 
 
-@pytest.mark.parametrize("room", ["preprocess", "predict", "inspect", "bench", "synth", "fetch"])
+@pytest.mark.parametrize("room", ["preprocess", "predict", "inspect", "bench", "synth", "fetch", "export"])
 def test_these_commands_never_import_tensorflow(room: str):
     assert not modules_after(f"import mortcond.commands.{room}") & {"tensorflow", "keras", "sklearn", "matplotlib"}

@@ -171,3 +171,14 @@ class OpenData(StrEnum):
     physionet2012 = "physionet2012"
     mimic3_demo = "mimic3-demo"
     mimic4_demo = "mimic4-demo"
+
+
+class ExportTo(StrEnum):
+    """What a model can be exported to."""
+
+    c = "c"
+    html = "html"
+    onnx = "onnx"
+    keras = "keras"
+    savedmodel = "savedmodel"
+    tflite = "tflite"

@@ -171,13 +171,13 @@ def _columns(graph: Graph, i: Instruction, x: str) -> str:
     is several times slower in ONNX Runtime."""
     columns = np.array(i.facts["columns"])
     first, last = int(columns.min()), int(columns.max())
-    ends = [graph.integers(end) for end in (first, last + 1, LAST)]
-    if np.array_equal(columns, np.arange(first, last + 1)):
-        return graph.add("Slice", x, *ends)
-    if len(columns) > last + 1 - first:
-        chosen = np.arange(first, last + 1)[:, None] == columns
-        return graph.add("MatMul", graph.add("Slice", x, *ends), graph.constant(chosen))
-    return graph.add("Gather", x, graph.integers(*columns.tolist()), axis=LAST)
+    neighbours = np.arange(first, last + 1)
+    if len(columns) < len(neighbours) or (len(columns) == len(neighbours) and (columns != neighbours).any()):
+        return graph.add("Gather", x, graph.integers(*columns.tolist()), axis=LAST)
+    part = graph.add("Slice", x, *(graph.integers(end) for end in (first, last + 1, LAST)))
+    if len(columns) == len(neighbours):
+        return part
+    return graph.add("MatMul", part, graph.constant(neighbours[:, None] == columns))
 
 
 def _choose(graph: Graph, i: Instruction, condition: str, x: str, other: str) -> str:

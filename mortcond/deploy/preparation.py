@@ -11,13 +11,16 @@ from typing import Any
 
 from mortcond.core.errors import InputError
 from mortcond.dataset.spec import InputSpec
-from mortcond.tables.events import MISSING, SEX
+from mortcond.tables.cells import MISSING
+from mortcond.tables.event_columns import Layout
+from mortcond.tables.events import SEX
 from mortcond.tables.gcs import COMPONENTS
-from mortcond.tables.long import TOLERANCE_HOURS, names_of
+from mortcond.tables.long import TOLERANCE_HOURS, names_of, own_units
 from mortcond.variables import Variable
-from mortcond.variables.cleaning import number, points
+from mortcond.variables.cleaning import LARGEST, number, points
 
 RULES = ("", "fraction", "percent", "ph", "celsius", "centimetres", "limit")  # those that matter where units are right
+MOST_POINTS = 15  # of the Glasgow coma scale
 MOST_PLACES = 200  # names of one variable: C keeps a place in a byte
 
 
@@ -34,8 +37,8 @@ class Measure:
     summed: bool  # within the hour, and not carried forward
     normal: float | None
     categories: tuple[str, ...]
-    texts: tuple[tuple[str, int], ...]  # every text that means a category, the category's own name first
-    numbers: tuple[tuple[float, int], ...]  # the categories whose names are numbers: 15.0 is the category 15
+    texts: tuple[tuple[str, int, int], ...]  # a text, the category it means, its tier: 0 names, 1 spellings
+    numbers: tuple[tuple[float, int, int], ...]  # the same for texts that are numbers (15.0 is 15); tier 2: points
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class Preparation:
 
     hours: int
     tolerance_hours: float
-    missing: tuple[str, ...]  # texts that say that there is no value
+    missing: tuple[str, ...]  # texts that say that there is no value, in any case, with blanks around
+    largest: float  # no value is larger
     measures: tuple[Measure, ...]  # the facts of a stay last
     sources: tuple[Source, ...]
     total: Total | None
@@ -104,6 +108,7 @@ def of(spec: InputSpec) -> Preparation:
         spec.window_hours,
         TOLERANCE_HOURS,
         MISSING,
+        LARGEST,
         measures,
         sources,
         _total(spec, order),
@@ -112,11 +117,14 @@ def of(spec: InputSpec) -> Preparation:
 
 
 def _measure(variable: Variable, normal: float | None) -> Measure:
-    texts = {name: index for index, group in reversed([*enumerate(variable.spellings)]) for name in group}
-    texts |= {name: index for index, name in enumerate(variable.categories)}
-    if variable.name == "sex":
-        texts |= {text: texts[sex] for word, sex in SEX.items() for text in (word, word.title(), word.upper())}
-    numbers = [(number(name), index) for index, name in enumerate(variable.categories)]
+    texts = [(name, index, 0) for index, name in enumerate(variable.categories)]
+    texts += [(text, index, 1) for index, group in enumerate(variable.spellings) for text in group]
+    if variable.kind == "static" and variable.name == "sex":
+        meant = {text: index for text, index, _ in texts}
+        forms = [(form, SEX[word]) for word in SEX for form in (word, word.title(), word.upper())]
+        texts += [(form, meant[sex], 1) for form, sex in forms]
+    texts = list(dict.fromkeys(texts))
+    numbers = [(number(text), index, tier) for text, index, tier in texts]
     return Measure(
         name=variable.name,
         unit=variable.unit,
@@ -127,9 +135,19 @@ def _measure(variable: Variable, normal: float | None) -> Measure:
         summed=variable.aggregate == "sum",
         normal=normal,
         categories=variable.categories,
-        texts=tuple(texts.items()),
-        numbers=tuple((value, index) for value, index in numbers if value is not None),
+        texts=tuple(texts),
+        numbers=tuple(dict.fromkeys([entry for entry in numbers if entry[0] is not None] + _points(variable))),
     )
+
+
+def _points(variable: Variable) -> list[tuple[float, int, int]]:
+    """Return the points that stand for words of the coma scale, and no category by themselves."""
+    layout, found = Layout("hours", frozenset(), ()), []
+    for value in range(MOST_POINTS + 1) if variable.categories and variable.kind != "static" else ():
+        reading = layout.reading(variable, str(value))
+        if reading.value is not None and own_units(variable, str(value)).value is None:
+            found.append((float(value), int(reading.value), 2))
+    return found
 
 
 def _total(spec: InputSpec, order: list[int]) -> Total | None:

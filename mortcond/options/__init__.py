@@ -10,6 +10,7 @@ from mortcond.core.options import Options
 from mortcond.options.bench import Bench
 from mortcond.options.common import Common
 from mortcond.options.condense import Condense
+from mortcond.options.export import Export
 from mortcond.options.fetch import Fetch
 from mortcond.options.hlstm_convert import HlstmConvert
 from mortcond.options.inspect import Inspect
@@ -61,6 +62,9 @@ COMMANDS = {  # in the order of their use
         ),
         Command(
             "quantize", Quantize, "Write a model as one .tflite file of 8, 16 or 32 bits, checked against its parent."
+        ),
+        Command(
+            "export", Export, "Write a model as C99, as a web page that predicts offline, as ONNX, Keras or SavedModel."
         ),
         Command("predict", Predict, "Predict the risk of each stay, without TensorFlow."),
         Command("inspect", Inspect, "Say what an artifact is, how it was made, and whether it is as it was written."),

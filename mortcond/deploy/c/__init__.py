@@ -16,9 +16,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mortcond.deploy.about import About
 from mortcond.deploy.c.forward import Body, number
+from mortcond.deploy.eight_bits import EightBits
 from mortcond.deploy.preparation import RULES, Preparation
 from mortcond.deploy.program import Instruction, Program, trace
-from mortcond.deploy.rounding import quantise_rows
 from mortcond.network import Network
 from mortcond.variables import DERIVED
 
@@ -66,33 +66,40 @@ WIDTH = 116  # of a line of numbers
 
 
 def write(
-    network: Network, preparation: Preparation, about: About, name: str, eight_bits: bool = False
+    network: Network,
+    preparation: Preparation,
+    about: About,
+    file: str,
+    eight_bits: EightBits | None = None,
 ) -> tuple[str, str]:
     """Return the source and the header.
 
     Parameters
     ----------
-    name
-        With it all public names begin; see `identifier`.
+    file
+        The files' name without its ending; all public names begin with what C can have of it, see `identifier`.
     eight_bits
-        Whether matrices are kept in 8 bits, with a scale an output.
+        What rounds matrices to 8 bits, with a scale an output; None: 32 bits.
 
     Raises
     ------
     InputError
         The network holds something that cannot be said in C.
     """
+    name = identifier(file)
     program = trace(network, gated=lambda gates: True)
-    bodies = {wide: Body(program, "_wide" if wide else "", eight_bits) for wide in (False, True)}
+    bodies = {wide: Body(program, "_wide" if wide else "", eight_bits is not None) for wide in (False, True)}
     lines = {wide: body.lines() for wide, body in bodies.items()}
     layers = {wide: _layers(body) for wide, body in bodies.items()}
-    facts = {"name": name, "NAME": name.upper(), "about": about, "p": _prepared(preparation), "eight_bits": eight_bits}
+    facts = {"name": name, "NAME": name.upper(), "about": about, "p": _prepared(preparation)}
+    facts |= {"file": file}
+    facts |= {"eight_bits": eight_bits is not None}
     facts |= {"hours": network.hours, "features": network.features}
     facts |= {
         "constants": list(_constants(program, eight_bits)),
         "lines": lines,
         "layers": layers,
-        "uses": {wide: _uses("\n".join(lines[wide]), layers[wide], eight_bits, wide) for wide in bodies},
+        "uses": {wide: _uses("\n".join(lines[wide]), layers[wide], eight_bits is not None, wide) for wide in bodies},
         "memory": max(bodies[False].size, 1),
         "most_inputs": max((layer.inputs for layer in layers[False]), default=1),
         "whole_window": bodies[False].whole_window,
@@ -170,19 +177,14 @@ def _seldom_changes(program: Program, value: int) -> bool:
 # Constants.
 
 
-def _constants(program: Program, eight_bits: bool) -> Iterator[SimpleNamespace]:
+def _constants(program: Program, eight_bits: EightBits | None) -> Iterator[SimpleNamespace]:
     for index, constant in enumerate(program.constants):
         array = constant.array
         if eight_bits and constant.matrix:
-            stored, quantization = quantise_rows(array.T)
-            yield _constant(f"w{index}", constant.name, "signed char", array.shape, map(str, stored.T.ravel().tolist()))
-            yield _constant(
-                f"w{index}_scale",
-                f"{constant.name}, a step an output",
-                "float",
-                array.shape[1:],
-                map(number, quantization.scale.tolist()),
-            )
+            stored, steps = eight_bits.of(array)
+            what = f"{constant.name}, a step an output"
+            yield _constant(f"w{index}", constant.name, "signed char", array.shape, map(str, stored.ravel().tolist()))
+            yield _constant(f"w{index}_scale", what, "float", array.shape[1:], map(number, steps.tolist()))
         else:
             yield _constant(f"w{index}", constant.name, "float", array.shape, map(number, array.ravel().tolist()))
 
@@ -220,8 +222,8 @@ def _prepared(preparation: Preparation) -> SimpleNamespace:
                 component=components.get(index, 0),
             )
         )
-        texts += [(literal(text), category) for text, category in m.texts]
-        numbers += [(repr(float(value)), category) for value, category in m.numbers]
+        texts += [(literal(text), category, tier) for text, category, tier in m.texts]
+        numbers += [(repr(float(value)), category, tier) for value, category, tier in m.numbers]
     features = [
         SimpleNamespace(
             part=PARTS.index(f.part),
@@ -237,6 +239,7 @@ def _prepared(preparation: Preparation) -> SimpleNamespace:
     return SimpleNamespace(
         hours=preparation.hours,
         tolerance=repr(preparation.tolerance_hours),
+        largest=repr(preparation.largest),
         missing=[literal(text) for text in preparation.missing],
         measures=measures,
         measured=sum(not m.static for m in preparation.measures),

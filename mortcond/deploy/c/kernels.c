@@ -44,7 +44,8 @@ static void all_sigmoid{{ s }}(int count, float *x)
 {
     int j = 0;
 #if LANES > 1
-    for (; j + LANES <= count; j += LANES)
+    const int whole = count - count % LANES;
+    for (; j < whole; j += LANES)
         AT(x + j) = 1.0f / (1.0f + exponentials{{ s }}(-AT(x + j)));
 #endif
     for (; j < count; j++)
@@ -57,7 +58,8 @@ static void all_tanh{{ s }}(int count, float *x)
 {
     int j = 0;
 #if LANES > 1
-    for (; j + LANES <= count; j += LANES)
+    const int whole = count - count % LANES;
+    for (; j < whole; j += LANES)
         AT(x + j) = 1.0f - 2.0f / (1.0f + exponentials{{ s }}(AT(x + j) * 2.0f));
 #endif
     for (; j < count; j++)

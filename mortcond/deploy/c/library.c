@@ -2,9 +2,9 @@
 
    {{ about.intended_use | paragraph }}
    SHA-256 of the model: {{ about.model_sha256 }}
-   How to use it, its limits and its lineage: {{ name }}.h */
+   How to use it, its limits and its lineage: {{ file }}.h */
 
-#include "{{ name }}.h"
+#include "{{ file }}.h"
 
 #include <float.h>
 #include <math.h>
@@ -136,6 +136,7 @@ void {{ name }}_risks(const float *x, int stays, float *risk)
 /* ---- From raw measurements ---- */
 
 #define TOLERANCE_HOURS {{ p.tolerance }}
+#define LARGEST {{ p.largest }}
 enum { MEASURED = {{ p.measured }}, RULE_LIMIT = 6 };
 enum { PART_VALUE, PART_MASK, PART_DELTA, PART_MIN, PART_MAX, PART_MEAN, PART_STATIC };
 
@@ -154,22 +155,22 @@ static const measure MEASURES[{{ NAME }}_VARIABLES] = {
 /* The texts that mean a category, and the numbers that are a category's name. */
 static const struct {
     const char *text;
-    int category;
+    short category, tier;
 } TEXTS[] = {
-{% for text, category in p.texts %}
-    { {{ text }}, {{ category }} },
+{% for text, category, tier in p.texts %}
+    { {{ text }}, {{ category }}, {{ tier }} },
 {% endfor %}
-    { "", -1 }
+    { "", -1, -1 }
 };
 
 static const struct {
     double value;
-    int category;
+    short category, tier;
 } NUMBERS[] = {
-{% for value, category in p.numbers %}
-    { {{ value }}, {{ category }} },
+{% for value, category, tier in p.numbers %}
+    { {{ value }}, {{ category }}, {{ tier }} },
 {% endfor %}
-    { 0.0, -1 }
+    { 0.0, -1, -1 }
 };
 
 /* The names of the variables, sorted. */

@@ -20,7 +20,7 @@
        risk = {{ name }}_stay_risk(&stay);
 
    or from a prepared input: {{ name }}_risk(x). Compile the source with -O3; link the math library (-lm).
-   As a program that reads a table of events: cc -O3 -D{{ NAME }}_MAIN -o {{ name }} {{ name }}.c -lm */
+   As a program that reads a table of events: cc -O3 -D{{ NAME }}_MAIN -o {{ name }} {{ file }}.c -lm */
 
 #ifndef {{ NAME }}_H
 #define {{ NAME }}_H

@@ -8,12 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { EVENT_COLUMNS = 4, STAY_COLUMNS = 1 + {{ NAME }}_FACTS, MOST_COLUMNS = 256, MOST_NOTES = 5 };
+static const char *const UNITS[] = { {% for m in p.measures %}{{ m.unit | literal }}{{ ", " if not loop.last }}{% endfor %} };
+
+enum { EVENT_COLUMNS = 6, NEEDED = 4, STAY_COLUMNS = 1 + {{ NAME }}_FACTS, MOST_COLUMNS = 256, MOST_NOTES = 5 };
 
 typedef struct {
     long long stay;
     long row; /* the line of the file */
-    const char *cell[4];
+    double hours;
+    const char *cell[6]; /* stay_id, hours, variable, value, unit, text; or stay_id and facts */
 } event;
 
 typedef struct {
@@ -115,25 +118,28 @@ static int by_stay(const void *a, const void *b)
     return left->row < right->row ? -1 : left->row > right->row;
 }
 
-/* Read a whole number, as 12 or 12.0; ids are never rounded. */
+/* Read a whole number, as 12, 12.0 or 1e3; one that may have lost digits is none. */
 static int read_id(const char *text, long long *id)
 {
-    const char *at = text;
-    int negative = *at == '-';
-    long long value = 0;
-    at += *at == '-' || *at == '+';
-    if (*at < '0' || *at > '9')
-        return 0;
+    const char *at = text + (*text == '-' || *text == '+');
+    double value;
+    long long whole = 0;
     for (; *at >= '0' && *at <= '9'; at++) {
-        if (value > (9223372036854775807LL - (*at - '0')) / 10)
+        if (whole > (9223372036854775807LL - (*at - '0')) / 10)
             return 0;
-        value = value * 10 + (*at - '0');
+        whole = whole * 10 + (*at - '0');
     }
-    if (*at == '.')
-        for (at++; *at == '0'; at++)
-            ;
-    *id = negative ? -value : value;
-    return *at == 0;
+    *id = *text == '-' ? -whole : whole;
+    if (!*at)
+        return at > text && at[-1] >= '0' && at[-1] <= '9';
+    if (!read_number(text, text + strlen(text), &value))
+        return 0;
+    if (!(value < 9007199254740992.0 && value > -9007199254740992.0))
+        return 0;
+    if (strpbrk(text, "eE") && !(value < 1e11 && value > -1e11))
+        return 0;
+    *id = (long long)value;
+    return (double)*id == value;
 }
 
 static int find_columns(const char *path, char **cells, int count, const char *const *names, int wanted, int *where)
@@ -148,9 +154,61 @@ static int find_columns(const char *path, char **cells, int count, const char *c
             if (strcmp(name, names[i]) == 0)
                 where[i] = j;
         }
-        if (where[i] < 0 && (i == 0 || wanted == EVENT_COLUMNS))
+        if (where[i] < 0 && (i == 0 || (wanted == EVENT_COLUMNS && i < NEEDED)))
             return fail(path, 1, "there is no column", names[i]);
     }
+    return 0;
+}
+
+static int nothing(const char *text)
+{
+    return is_missing(text, text + strlen(text));
+}
+
+static long left_out[4] = {0, 0, 0, 0}; /* unreadable, implausible, of an unknown variable, without a place */
+
+static void note(int kind, const char *path, const event *e)
+{
+    static const char *const kinds[] = {"cannot be read", "is implausible", "is of no variable of this model",
+                                        "has no stay_id, hours or variable"};
+    if (left_out[kind]++ < MOST_NOTES)
+        fprintf(stderr, "%s, row %ld: %s %s %s; left out.\n", path, e->row, e->cell[2], e->cell[3], kinds[kind]);
+}
+
+/* Is a unit, where one is written, that of the variable? Others are converted by mortcond, and not here. */
+static int own_unit(const event *e)
+{
+    int code = {{ name }}_variable(e->cell[2]);
+    const char *unit = e->cell[4], *own = code < 0 ? "" : UNITS[code % {{ NAME }}_VARIABLES];
+    return code < 0 || !*own || nothing(unit) || same_words(unit, unit + strlen(unit), own);
+}
+
+/* Check a row: 0 it counts, -1 it is left out, else the exit code. */
+static int check_row(const char *path, int wanted, event *e)
+{
+    const char *hours = e->cell[1];
+    if (nothing(e->cell[0])) {
+        if (wanted != EVENT_COLUMNS)
+            return fail(path, e->row, "the stay_id is no whole number:", e->cell[0]);
+        if (*e->cell[3])
+            note(3, path, e);
+        return -1;
+    }
+    if (!read_id(e->cell[0], &e->stay))
+        return fail(path, e->row, "the stay_id is no whole number:", e->cell[0]);
+    if (wanted != EVENT_COLUMNS)
+        return 0;
+    e->hours = NAN; /* a row without a value only tells that its stay is there */
+    if (!nothing(hours) && (!read_number(hours, hours + strlen(hours), &e->hours) || !is_finite(e->hours)))
+        return fail(path, e->row, "the hours are no number:", hours);
+    if (!*e->cell[3])
+        return 0;
+    if (!nothing(e->cell[5]))
+        return fail(path, e->row, "a column text is not read here:", e->cell[5]);
+    if (!own_unit(e))
+        return fail(path, e->row, "this is not the variable's own unit:", e->cell[4]);
+    if (nothing(hours) || !*e->cell[2])
+        note(3, path, e);
     return 0;
 }
 
@@ -193,56 +251,32 @@ static int read_table(const char *path, const char *const *names, int wanted, ta
         }
         next = &found->rows[found->count++];
         next->row = first;
-        for (i = 0; i < 4; i++)
+        for (i = 0; i < EVENT_COLUMNS; i++)
             next->cell[i] = i < wanted && where[i] >= 0 ? trimmed(cells[where[i]]) : "";
-        if (!read_id(next->cell[0], &next->stay)) {
-            found->count -= !*next->cell[wanted - 1]; /* a row without a value is no row */
-            if (*next->cell[wanted - 1])
-                return fail(path, first, "the stay_id is no whole number:", next->cell[0]);
-        }
+        count = check_row(path, wanted, next);
+        if (count > 0)
+            return count;
+        found->count += count;
     }
     if (found->count)
         qsort(found->rows, found->count, sizeof *found->rows, by_stay);
     return 0;
 }
 
-static int is_missing(const char *text)
-{
-    int i;
-    for (i = 0; i < (int)(sizeof MISSING / sizeof *MISSING); i++)
-        if (strcmp(text, MISSING[i]) == 0)
-            return 1;
-    return *text == 0;
-}
-
-static long left_out[3]; /* unreadable, implausible, of an unknown variable */
-
-static void note(int code, const char *path, const event *e)
-{
-    int kind = code == {{ NAME }}_UNREADABLE ? 0 : code == {{ NAME }}_IMPLAUSIBLE ? 1 : 2;
-    static const char *const kinds[] = {"cannot be read", "is implausible", "is of no variable of this model"};
-    if (code != {{ NAME }}_UNREADABLE && code != {{ NAME }}_IMPLAUSIBLE && code != {{ NAME }}_UNKNOWN)
-        return;
-    if (left_out[kind]++ < MOST_NOTES)
-        fprintf(stderr, "%s, row %ld: %s %s %s; left out.\n", path, e->row, e->cell[2], e->cell[3], kinds[kind]);
-}
-
-static int add_rows(const char *path, const table *events, size_t *at, {{ name }}_stay *stay)
+static void add_rows(const char *path, const table *events, size_t *at, {{ name }}_stay *stay)
 {
     long long id = events->rows[*at].stay;
     for (; *at < events->count && events->rows[*at].stay == id; ++*at) {
         const event *e = &events->rows[*at];
-        const char *hours = e->cell[1];
-        double time;
-        if (is_missing(e->cell[3]))
+        if (!*e->cell[2] || !is_finite(e->hours))
             continue;
-        if (!*e->cell[2])
-            return fail(path, e->row, "there is no variable", NULL);
-        if (!read_number(hours, hours + strlen(hours), &time) || !is_finite(time))
-            return fail(path, e->row, "the hours are no number:", hours);
-        note({{ name }}_stay_add_text(stay, time, e->cell[2], e->cell[3]), path, e);
+        switch ({{ name }}_stay_add_text(stay, e->hours, e->cell[2], e->cell[3])) {
+        case {{ NAME }}_UNREADABLE: note(0, path, e); break;
+        case {{ NAME }}_IMPLAUSIBLE: note(1, path, e); break;
+        case {{ NAME }}_UNKNOWN: note(2, path, e); break;
+        default: break;
+        }
     }
-    return 0;
 }
 
 {% if facts %}
@@ -261,47 +295,26 @@ static int add_facts(const char *path, const table *stays, long long id, {{ name
         return 0;
     for (i = 0; i < {{ NAME }}_FACTS; i++) {
         const char *text = stays->rows[low].cell[1 + i];
-        if (*text && {{ name }}_stay_fact(stay, FACT_NAMES[i], text) == {{ NAME }}_UNREADABLE && strcmp(FACT_NAMES[i], "icu_type"))
+        if (!nothing(text) && {{ name }}_stay_fact(stay, FACT_NAMES[i], text) == {{ NAME }}_UNREADABLE && strcmp(FACT_NAMES[i], "icu_type"))
             return fail(path, stays->rows[low].row, "this is not what was expected:", text);
     }
     return 0;
 }
 
 {% endif %}
-int main(int count, char **arguments)
+/* Print the risk of every stay; returns the exit code. */
+static int print_risks(const char *path, const table *events{{ ", const char *stays_path, const table *stays" if facts }})
 {
-    static const char *const event_columns[] = {"stay_id", "hours", "variable", "value"};
-{% if facts %}
-    static const char *const stay_columns[] = {"stay_id"{% for fact in facts %}, "{{ fact }}"{% endfor %}};
-    table stays = {NULL, 0, NULL};
-{% endif %}
     static {{ name }}_stay stay;
-    table events;
     size_t at = 0;
-    int i, most = {{ 3 if facts else 2 }};
-    for (i = 0; i < 3; i++)
-        left_out[i] = 0;
-    if (count < 2 || count > most) {
-        fprintf(stderr, "Usage: %s EVENTS.csv{{ " [STAYS.csv]" if facts else "" }}\n%s\n", arguments[0], {{ name }}_intended_use);
-        return 2;
-    }
-    if (read_table(arguments[1], event_columns, EVENT_COLUMNS, &events))
-        return 3;
-{% if facts %}
-    if (count == 3 && read_table(arguments[2], stay_columns, STAY_COLUMNS, &stays))
-        return 3;
-{% endif %}
-    if (!events.count)
-        return fail(arguments[1], 0, "it holds no measurement", NULL);
     puts("stay_id,risk");
-    while (at < events.count) {
-        long long id = events.rows[at].stay;
+    while (at < events->count) {
+        long long id = events->rows[at].stay;
         float risk;
         {{ name }}_stay_clear(&stay);
-        if (add_rows(arguments[1], &events, &at, &stay))
-            return 3;
+        add_rows(path, events, &at, &stay);
 {% if facts %}
-        if (add_facts(arguments[2], &stays, id, &stay))
+        if (add_facts(stays_path, stays, id, &stay))
             return 3;
 {% endif %}
         risk = {{ name }}_stay_risk(&stay);
@@ -310,16 +323,58 @@ int main(int count, char **arguments)
         else
             printf("%lld,\n", id);
     }
-    for (i = 0; i < 3; i++)
+    return fflush(stdout) || ferror(stdout) ? 1 : 0;
+}
+
+static int any_known(const table *events)
+{
+    size_t i;
+    for (i = 0; i < events->count; i++) {
+        const event *e = &events->rows[i];
+        if (*e->cell[3] && is_finite(e->hours) && {{ name }}_variable(e->cell[2]) >= 0)
+            return 1;
+    }
+    return 0;
+}
+
+static void forget(table *t)
+{
+    free(t->rows);
+    free(t->text);
+}
+
+int main(int count, char **arguments)
+{
+    static const char *const event_columns[] = {"stay_id", "hours", "variable", "value", "unit", "text"};
+{% if facts %}
+    static const char *const stay_columns[] = {"stay_id"{% for fact in facts %}, "{{ fact }}"{% endfor %}};
+    table stays = {NULL, 0, NULL};
+{% endif %}
+    table events = {NULL, 0, NULL};
+    int i, code;
+    if (count < 2 || count > {{ 3 if facts else 2 }}) {
+        fprintf(stderr, "Usage: %s EVENTS.csv{{ " [STAYS.csv]" if facts else "" }}\n%s\n", arguments[0], {{ name }}_intended_use);
+        return 2;
+    }
+    code = read_table(arguments[1], event_columns, EVENT_COLUMNS, &events);
+{% if facts %}
+    if (!code && count == 3)
+        code = read_table(arguments[2], stay_columns, STAY_COLUMNS, &stays);
+{% endif %}
+    if (!code && !events.count)
+        code = fail(arguments[1], 0, "it holds no measurement", NULL);
+    if (!code && !any_known(&events))
+        code = fail(arguments[1], 0, "no row has a variable of this model", NULL);
+    if (!code)
+        code = print_risks(arguments[1], &events{{ ", arguments[2], &stays" if facts }});
+    for (i = 0; !code && i < 4; i++)
         if (left_out[i] > MOST_NOTES)
             fprintf(stderr, "%ld more values were left out like these.\n", left_out[i] - MOST_NOTES);
-    free(events.rows);
-    free(events.text);
+    forget(&events);
 {% if facts %}
-    free(stays.rows);
-    free(stays.text);
+    forget(&stays);
 {% endif %}
-    return fflush(stdout) || ferror(stdout) ? 1 : 0;
+    return code;
 }
 
 #endif

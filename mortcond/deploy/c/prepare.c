@@ -89,6 +89,54 @@ static int same_text(const char *start, const char *end, const char *text)
     return strlen(text) == length && memcmp(start, text, length) == 0;
 }
 
+static char lower(char c)
+{
+    return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+}
+
+/* Compare words in any case and with any blanks between. */
+static int same_words(const char *start, const char *end, const char *text)
+{
+    while (start < end && is_space(*start))
+        start++;
+    while (end > start && is_space(end[-1]))
+        end--;
+    while (start < end && *text) {
+        if (is_space(*start) != is_space(*text))
+            return 0;
+        if (is_space(*start)) {
+            while (is_space(*start))
+                start++;
+            while (is_space(*text))
+                text++;
+        } else if (lower(*start++) != lower(*text++)) {
+            return 0;
+        }
+    }
+    return start == end && !*text;
+}
+
+/* Does a text say, in the words of any program, that there is no value? */
+static int is_missing(const char *start, const char *end)
+{
+    int i, more = 1;
+    while (more) {
+        more = 0;
+        if (start < end && is_space(*start))
+            start += more = 1;
+        else if (end > start && is_space(end[-1]))
+            end -= more = 1;
+        else if (end - start > 1 && memcmp(start, "\302\240", 2) == 0)
+            start += 2 * (more = 1);
+        else if (end - start > 1 && memcmp(end - 2, "\302\240", 2) == 0)
+            end -= 2 * (more = 1);
+    }
+    for (i = 0; i < (int)(sizeof MISSING / sizeof *MISSING); i++)
+        if (strlen(MISSING[i]) == (size_t)(end - start) && same_words(start, end, MISSING[i]))
+            return 1;
+    return 0;
+}
+
 {% if uses_limit %}
 /* Return what follows `<`, `>=`, LESS THAN and the like: of such a value the limit of detection is taken. */
 static const char *without_limit(const char *start, const char *end)
@@ -124,21 +172,34 @@ static double in_unit(int rule, double value)
     }
 }
 
-static int category_of(const measure *m, const char *start, const char *end, double *index)
+/* The category that a text means: by a name, else by a spelling, as it is written, else in other letters or as another
+   form of a number, where that means but one; else as points. Facts count as they are written. */
+static int category_of(const measure *m, const char *start, const char *end, int loose, double *index)
 {
-    double value;
-    int i;
-    for (i = 0; i < m->texts; i++)
-        if (same_text(start, end, TEXTS[m->first_text + i].text)) {
-            *index = TEXTS[m->first_text + i].category;
-            return 1;
-        }
-    if (read_number(start, end, &value))
-        for (i = 0; i < m->numbers; i++)
-            if (NUMBERS[m->first_number + i].value == value) {
-                *index = NUMBERS[m->first_number + i].category;
+    double value = 0;
+    int tier, i, is_number = read_number(start, end, &value);
+    for (tier = 0; tier < 3; tier++) {
+        int found = -1, several = 0;
+        for (i = m->first_text; i < m->first_text + m->texts; i++)
+            if (TEXTS[i].tier == tier && same_text(start, end, TEXTS[i].text)) {
+                *index = TEXTS[i].category;
                 return 1;
             }
+        for (i = m->first_text; loose && i < m->first_text + m->texts; i++)
+            if (TEXTS[i].tier == tier && same_words(start, end, TEXTS[i].text)) {
+                several |= found >= 0 && found != TEXTS[i].category;
+                found = TEXTS[i].category;
+            }
+        for (i = m->first_number; loose && is_number && i < m->first_number + m->numbers; i++)
+            if (NUMBERS[i].tier == tier && NUMBERS[i].value == value) {
+                several |= found >= 0 && found != NUMBERS[i].category;
+                found = NUMBERS[i].category;
+            }
+        if (found >= 0 && !several) {
+            *index = found;
+            return 1;
+        }
+    }
     return 0;
 }
 
@@ -225,9 +286,7 @@ static int clean_and_keep({{ name }}_stay *stay, double hours, int variable, dou
     const measure *m = &MEASURES[variable % {{ NAME }}_VARIABLES];
     if (!category) {
         value = in_unit(m->rule, value);
-        if (!is_finite(value))
-            return {{ NAME }}_UNREADABLE;
-        if (value < m->low || value > m->high)
+        if (!(value <= LARGEST && value >= -LARGEST) || value < m->low || value > m->high)
             return {{ NAME }}_IMPLAUSIBLE;
     }
     if (!(hours > -TOLERANCE_HOURS && hours < {{ NAME }}_HOURS + TOLERANCE_HOURS))
@@ -237,25 +296,26 @@ static int clean_and_keep({{ name }}_stay *stay, double hours, int variable, dou
 
 int {{ name }}_stay_add({{ name }}_stay *stay, double hours, int variable, double value)
 {
-    int i;
+    int tier, i;
     const measure *m;
     if (variable < 0 || variable % {{ NAME }}_VARIABLES >= MEASURED)
         return {{ NAME }}_UNKNOWN;
-    if (!is_finite(hours) || !is_finite(value))
+    if (!is_finite(hours) || value != value)
         return {{ NAME }}_UNREADABLE;
     m = &MEASURES[variable % {{ NAME }}_VARIABLES];
     if (!m->categories)
         return clean_and_keep(stay, hours, variable, value, 0);
-    for (i = 0; i < m->numbers; i++)
-        if (NUMBERS[m->first_number + i].value == value)
-            return clean_and_keep(stay, hours, variable, NUMBERS[m->first_number + i].category, 1);
+    for (tier = 0; tier < 3; tier++)
+        for (i = m->first_number; i < m->first_number + m->numbers; i++)
+            if (NUMBERS[i].tier == tier && NUMBERS[i].value == value)
+                return clean_and_keep(stay, hours, variable, NUMBERS[i].category, 1);
     return {{ NAME }}_UNREADABLE;
 }
 
 int {{ name }}_stay_add_text({{ name }}_stay *stay, double hours, const char *variable, const char *text)
 {
     const char *start = text, *end = text + strlen(text);
-    int code = {{ name }}_variable(variable), i;
+    int code = {{ name }}_variable(variable), read;
     const measure *m;
     double value;
     while (start < end && *start == ' ')
@@ -264,21 +324,23 @@ int {{ name }}_stay_add_text({{ name }}_stay *stay, double hours, const char *va
         end--;
     if (start == end)
         return {{ NAME }}_MISSING;
-    for (i = 0; i < (int)(sizeof MISSING / sizeof *MISSING); i++)
-        if (same_text(start, end, MISSING[i]))
-            return {{ NAME }}_MISSING;
     if (code < 0)
         return {{ NAME }}_UNKNOWN;
     if (!is_finite(hours))
         return {{ NAME }}_UNREADABLE;
     m = &MEASURES[code % {{ NAME }}_VARIABLES];
-    if (m->categories)
-        return category_of(m, start, end, &value) ? clean_and_keep(stay, hours, code, value, 1) : {{ NAME }}_UNREADABLE;
+    if (m->categories) {
+        read = category_of(m, start, end, 1, &value);
+    } else {
 {% if uses_limit %}
-    if (m->rule == RULE_LIMIT)
-        start = without_limit(start, end);
+        read = read_number(m->rule == RULE_LIMIT ? without_limit(start, end) : start, end, &value);
+{% else %}
+        read = read_number(start, end, &value);
 {% endif %}
-    return read_number(start, end, &value) ? clean_and_keep(stay, hours, code, value, 0) : {{ NAME }}_UNREADABLE;
+    }
+    if (!read)
+        return is_missing(start, end) ? {{ NAME }}_MISSING : {{ NAME }}_UNREADABLE;
+    return clean_and_keep(stay, hours, code, value, m->categories);
 }
 
 int {{ name }}_stay_fact({{ name }}_stay *stay, const char *name, const char *text)
@@ -290,7 +352,7 @@ int {{ name }}_stay_fact({{ name }}_stay *stay, const char *name, const char *te
         const char *end = text + strlen(text);
         if (strcmp(name, FACT_NAMES[i - MEASURED]) != 0)
             continue;
-        if (m->categories ? !category_of(m, text, end, &value) : !read_number(text, end, &value) || !is_finite(value))
+        if (m->categories ? !category_of(m, text, end, 0, &value) : !read_number(text, end, &value) || !is_finite(value))
             return {{ NAME }}_UNREADABLE;
         stay->fact[i - MEASURED] = value;
         return {{ NAME }}_KEPT;

@@ -19,9 +19,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from mortcond.core.errors import InputError
 from mortcond.deploy.about import About
+from mortcond.deploy.eight_bits import EightBits
 from mortcond.deploy.preparation import Measure, Preparation
 from mortcond.deploy.program import Constant, Instruction, Program, trace
-from mortcond.deploy.rounding import quantise_rows
 from mortcond.network import Network
 
 SCRIPTS = ("program.js", "prepare.js", "table.js", "chart.js", "typing.js", "view.js")
@@ -30,7 +30,11 @@ LABELS = "labels"  # of the strings: other words for variables, units and catego
 
 
 def write(
-    network: Network, preparation: Preparation, about: About, strings: dict[str, Any], eight_bits: bool = False
+    network: Network,
+    preparation: Preparation,
+    about: About,
+    strings: dict[str, Any],
+    eight_bits: EightBits | None = None,
 ) -> str:
     """Return the page.
 
@@ -39,7 +43,7 @@ def write(
     strings
         Every text of the page by its key, see `read_strings`.
     eight_bits
-        Whether matrices are kept in 8 bits, with a step an output.
+        What rounds matrices to 8 bits, with a step an output; None: 32 bits.
 
     Raises
     ------
@@ -49,8 +53,8 @@ def write(
     model = {"program": as_json(trace(network), eight_bits), "preparation": preparation.to_dict()}
     model |= {"strings": strings, "example": example(preparation)}
     model |= {"prevalence": about.prevalence, "threshold": about.threshold, "title": about.title}
-    script = "\n".join(["'use strict';", *(_part(name) for name in SCRIPTS)])
-    style = _part("page.css")
+    script = "\n".join(["'use strict';", *(part(name) for name in SCRIPTS)])
+    style = part("page.css")
     facts = {"t": strings, "about": about, "script": script, "style": style, "model": _data(model)}
     facts |= {"script_hash": _hash(script), "style_hash": _hash(style), "facts": _facts(preparation)}
     facts |= {"ranges": any(m.low is not None or m.high is not None for m in preparation.measures)}
@@ -62,7 +66,7 @@ def read_strings(path: Path | None = None) -> dict[str, Any]:
 
     Raises InputError that names every fault of the file.
     """
-    strings = json.loads(_part("strings.json"))
+    strings = json.loads(part("strings.json"))
     if path is None:
         return strings
     try:
@@ -92,7 +96,7 @@ def _faults(own: dict[str, Any], strings: dict[str, Any]):
             yield f"{key!r} has other places for numbers than {wanted}"
 
 
-def as_json(program: Program, eight_bits: bool) -> dict[str, Any]:
+def as_json(program: Program, eight_bits: EightBits | None) -> dict[str, Any]:
     """Return a program as the page's script reads it; weights are base64."""
     return {
         "hours": program.hours,
@@ -103,11 +107,11 @@ def as_json(program: Program, eight_bits: bool) -> dict[str, Any]:
     }
 
 
-def _constant(constant: Constant, eight_bits: bool) -> dict[str, str]:
+def _constant(constant: Constant, eight_bits: EightBits | None) -> dict[str, str]:
     if not (eight_bits and constant.matrix):
         return {"data": _base64(constant.array.astype("<f4"))}
-    stored, quantization = quantise_rows(constant.array.T)
-    return {"data": _base64(stored.T.astype("i1")), "steps": _base64(quantization.scale.astype("<f4"))}
+    stored, steps = eight_bits.of(constant.array)
+    return {"data": _base64(stored.astype("i1")), "steps": _base64(steps.astype("<f4"))}
 
 
 def _instruction(instruction: Instruction) -> dict[str, Any]:
@@ -123,7 +127,7 @@ def example(preparation: Preparation) -> list[tuple[int, int, str]]:
     """
     names = {source.name: source.variable for source in preparation.sources}
     found = []
-    for row in csv.DictReader(io.StringIO(_part("example.csv"))):
+    for row in csv.DictReader(io.StringIO(part("example.csv"))):
         variable = names.get(row["variable"])
         text = None if variable is None else _typed(preparation.measures[variable], row["value"])
         if text is not None and int(row["hour"]) <= preparation.hours:
@@ -135,7 +139,7 @@ def _typed(measure: Measure, text: str) -> str | None:
     """Return a value as the hourly table has it: of a category its name; None where there is no such category."""
     if not measure.categories:
         return text
-    known = dict(measure.texts)
+    known = {written: category for written, category, _ in measure.texts}
     return measure.categories[known[text]] if text in known else None
 
 
@@ -147,7 +151,7 @@ def _facts(preparation: Preparation) -> list[dict[str, Any]]:
     ]
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
     return (resources.files(__package__) / name).read_text(encoding="utf-8").strip("\n")
 
 
@@ -165,5 +169,5 @@ def _hash(text: str) -> str:
 
 
 _ENVIRONMENT = Environment(
-    loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FunctionLoader(part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )

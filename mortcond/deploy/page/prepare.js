@@ -19,25 +19,47 @@ function trimmed(text) {
   return text.replace(/^ +| +$/g, "");
 }
 
-// What a text means: {value}, or {why} it is left out: missing, unreadable, below, above.
+function isMissing(preparation, text) {
+  return preparation.missing.includes(text.replace(/^[ \t\r\n\u00a0]+|[ \t\r\n\u00a0]+$/g, "").toLowerCase());
+}
+
+// What a text means: {value}, or {why} it is left out: missing, unreadable, size, below, above.
 function cleaned(preparation, measure, text) {
   const plain = trimmed(text);
-  if (plain === "" || preparation.missing.includes(plain)) return { why: "missing" };
-  if (measure.categories.length) return categoryOf(measure, plain);
-  const number = numberOf(measure.rule === "limit" ? plain.replace(LIMIT, "") : plain);
+  if (plain === "") return { why: "missing" };
+  const read = measure.categories.length ? categoryOf(measure, plain, true) : quantityOf(preparation, measure, plain);
+  return read.why === "unreadable" && isMissing(preparation, plain) ? { why: "missing" } : read;
+}
+
+function quantityOf(preparation, measure, text) {
+  const number = numberOf(measure.rule === "limit" ? text.replace(LIMIT, "") : text);
   const value = measure.rule in REPAIRS ? REPAIRS[measure.rule](number) : number;
-  if (!Number.isFinite(value)) return { why: "unreadable" };
+  if (Number.isNaN(value)) return { why: "unreadable" };
+  if (Math.abs(value) > preparation.largest) return { why: "size" };
   if (measure.low !== null && value < measure.low) return { why: "below" };
   if (measure.high !== null && value > measure.high) return { why: "above" };
   return { value };
 }
 
-function categoryOf(measure, text) {
-  const named = measure.texts.find(([known]) => known === text);
-  if (named) return { value: named[1] };
+function folded(text) {
+  return text.trim().replace(/\s+/g, " ").toLowerCase();
+}
+
+// The category that a text means: by a name, else by a spelling, as it is written, else in other letters or as another
+// form of a number, where that means but one; else as points. Facts count as they are written.
+function categoryOf(measure, text, loose) {
   const number = numberOf(text);
-  const counted = measure.numbers.find(([known]) => known === number);
-  return counted ? { value: counted[1] } : { why: "unreadable" };
+  for (let tier = 0; tier < 3; tier++) {
+    const words = measure.texts.filter((known) => known[2] === tier);
+    const exact = words.find(([known]) => known === text);
+    if (exact) return { value: exact[1] };
+    if (!loose) continue;
+    const meant = words.filter(([known]) => folded(known) === folded(text));
+    meant.push(...measure.numbers.filter(([known, , own]) => own === tier && known === number));
+    const categories = new Set(meant.map(([, category]) => category));
+    if (categories.size === 1) return { value: meant[0][1] };
+  }
+  return { why: "unreadable" };
 }
 
 function inWindow(preparation, hours) {

@@ -58,10 +58,20 @@ function tableOf(text, wanted) {
   });
 }
 
+// A whole number as its digits; one that may have lost digits is none.
 function idOf(row) {
-  const found = /^([-+]?)0*([0-9]+)(\.0*)?$/.exec(row.stay_id);
-  if (!found) throw new Fault("fault_id", { row: row.line, text: row.stay_id });
-  return (found[1] === "-" && found[2] !== "0" ? "-" : "") + found[2];
+  const text = row.stay_id;
+  const fault = new Fault("fault_id", { row: row.line, text });
+  const digits = /^([-+]?)0*([0-9]+)$/.exec(text);
+  if (digits) {
+    const id = BigInt((digits[1] === "-" ? "-" : "") + digits[2]);
+    if (BigInt.asIntN(64, id) !== id) throw fault;
+    return String(id);
+  }
+  const value = numberOf(text);
+  const most = /e/i.test(text) ? 1e11 : 2 ** 53;
+  if (!Number.isInteger(value) || Math.abs(value) >= most) throw fault;
+  return String(value);
 }
 
 function byNumber(a, b) {
@@ -83,20 +93,34 @@ function take(preparation, stay, source, hours, text, line) {
   else stay.events.push({ hours, variable: source.variable, place: source.place, value });
 }
 
-// A table of events (stay_id, hours, variable, value) -> {stays, sorted by id; ignored: counts of names unknown}.
+// A unit, where one is written, must be the variable's own: others are converted by mortcond, and not here.
+function refuseOthers(preparation, source, row) {
+  const { unit } = preparation.measures[source.variable];
+  if (row.text && !isMissing(preparation, row.text)) throw new Fault("fault_text", { row: row.line });
+  if (!row.unit || isMissing(preparation, row.unit) || !unit || folded(row.unit) === folded(unit)) return;
+  throw new Fault("fault_unit", { row: row.line, text: row.unit, unit });
+}
+
+// A table of events (stay_id, hours, variable, value) -> {stays, sorted by id; ignored: counts of names unknown; lost:
+// rows without a place}. A row without a value only tells that its stay is there.
 function staysOf(preparation, text) {
   const known = new Map(preparation.sources.map((source) => [source.name, source]));
   const stays = new Map();
-  const ignored = new Map();
+  const [ignored, lost] = [new Map(), []];
   let used = 0;
   for (const row of tableOf(text, ["stay_id", "hours", "variable", "value"])) {
-    if (row.value === "" || preparation.missing.includes(row.value)) continue;
-    const id = idOf(row);
+    const id = isMissing(preparation, row.stay_id) ? null : idOf(row);
+    if (id !== null && !stays.has(id)) stays.set(id, newStay(id));
+    const placed = id !== null && row.variable !== "" && !isMissing(preparation, row.hours);
     const hours = numberOf(row.hours);
-    if (!Number.isFinite(hours)) throw new Fault("fault_hours", { row: row.line, text: row.hours });
-    if (row.variable === "") throw new Fault("fault_variable", { row: row.line });
-    if (!stays.has(id)) stays.set(id, newStay(id));
-    if (known.has(row.variable)) {
+    if (!isMissing(preparation, row.hours) && !Number.isFinite(hours)) {
+      throw new Fault("fault_hours", { row: row.line, text: row.hours });
+    }
+    if (row.value === "") continue;
+    if (!placed) {
+      lost.push(row.line);
+    } else if (known.has(row.variable)) {
+      refuseOthers(preparation, known.get(row.variable), row);
       take(preparation, stays.get(id), known.get(row.variable), hours, row.value, row.line);
       used++;
     } else {
@@ -104,23 +128,24 @@ function staysOf(preparation, text) {
     }
   }
   if (!used) throw new Fault("fault_nothing", {});
-  return { stays: [...stays.values()].sort(byNumber), ignored };
+  return { stays: [...stays.values()].sort(byNumber), ignored, lost };
 }
 
 // A table of stays (stay_id and facts such as age, sex) -> facts by stay.
 function factsOf(preparation, text) {
   const rows = tableOf(text, ["stay_id"]);
-  return new Map(rows.map((row) => [idOf(row), factsFrom(preparation, (name) => row[name] || "")]));
+  return new Map(rows.map((row) => [idOf(row), factsFrom(preparation, (name) => row[name] || "", row.line)]));
 }
 
-// Facts by the index of their variable; what is not known, or no category, has none.
-function factsFrom(preparation, textOf) {
+// Facts by the index of their variable; what is not known has none, nor has a unit of care that is no category.
+function factsFrom(preparation, textOf, line) {
   const facts = [];
   preparation.measures.forEach((measure, index) => {
     const text = measure.static ? textOf(measure.name) : "";
-    if (text === "") return;
-    const value = measure.categories.length ? categoryOf(measure, text).value : numberOf(text);
-    if (value !== undefined && Number.isFinite(value)) facts[index] = value;
+    if (isMissing(preparation, text)) return;
+    const value = measure.categories.length ? categoryOf(measure, text, false).value : numberOf(text);
+    if (Number.isFinite(value)) facts[index] = value;
+    else if (measure.name !== "icu_type") throw new Fault("fault_fact", { row: line, name: measure.name, text });
   });
   return facts;
 }

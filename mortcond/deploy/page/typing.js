@@ -125,6 +125,16 @@ Typing.prototype.stay = function () {
     take(this.preparation, stay, { name, variable, place: 0 }, hour + 1, text, 0);
   }
   const texts = Object.fromEntries(this.factInputs().map((input) => [input.dataset.fact, input.value.trim()]));
-  stay.facts = factsFrom(this.preparation, (name) => texts[name] || "");
+  for (const input of this.factInputs()) {
+    const given = (name) => (name === input.dataset.fact ? texts[name] : "");
+    try {
+      Object.assign(stay.facts, factsFrom(this.preparation, given, 0));
+      input.removeAttribute("aria-invalid");
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      input.setAttribute("aria-invalid", "true");
+      stay.left.push({ name: error.facts.name, hours: "", text: error.facts.text, line: 0, why: "unreadable", measure: {} });
+    }
+  }
   return stay;
 };

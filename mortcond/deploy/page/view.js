@@ -22,7 +22,7 @@ const LISTED = 500; // stays, and values left out, in a table
 const PRINTED = 12; // values left out, on paper
 const BATCH = 20; // stays between two signs of life
 
-const state = { stays: [], ignored: new Map(), work: 0 };
+const state = { stays: [], ignored: new Map(), lost: [], work: 0 };
 
 function percent(risk, digits = 1) {
   const form = { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits };
@@ -72,11 +72,12 @@ function compute(stays, done) {
   some();
 }
 
-function useStays({ stays, ignored }) {
+function useStays({ stays, ignored, lost }) {
   showFault(null);
   clearShown();
   state.stays = stays;
   state.ignored = ignored;
+  state.lost = lost;
   compute(stays, () => {
     listStays();
     showStay(stays[0]);
@@ -87,6 +88,7 @@ function useTyped(typing) {
   const stay = typing.stay();
   state.stays = [stay];
   state.ignored = new Map();
+  state.lost = [];
   showFault(null);
   compute([stay], () => {
     document.getElementById("stays").replaceChildren();
@@ -98,6 +100,7 @@ function clearShown() {
   state.work++;
   state.stays = [];
   state.ignored = new Map();
+  state.lost = [];
   document.getElementById("stays").replaceChildren();
   document.getElementById("stay").replaceChildren();
   document.getElementById("now").textContent = "";
@@ -248,6 +251,8 @@ function never(stay) {
 function leftOut(stay) {
   const ignored = [...state.ignored].map(([name, count]) => `${name} (${count})`).join(", ");
   const note = ignored ? [node("p", { id: "ignored" }, WORDS("ignored", { names: ignored }))] : [];
+  const [row] = state.lost;
+  if (row) note.push(node("p", { id: "lost" }, WORDS("lost", { count: state.lost.length, row })));
   const title = node("h4", {}, WORDS("left_out"));
   if (!stay.left.length) return [title, node("p", {}, WORDS("left_none")), ...note];
   const rows = stay.left.slice(0, LISTED).map((left) => {
