@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mimic3_tables import Hospital, write_table
 
 from mortcond import dataset
 from mortcond.commands.preprocess import preprocess, render
+from mortcond.core.artifacts import sha256
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, MortcondError, UsageError
 from mortcond.core.session import Session
@@ -403,3 +405,16 @@ def test_interrupted_while_writing_nothing_is_left(tmp_path, folder, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "w", folder)
     assert list((tmp_path / "w").iterdir()) == []
+
+
+def test_the_same_records_give_the_same_bytes_whatever_the_clock_and_the_threads(tmp_path):
+    made = hospital()
+    for hour in range(1, 30):  # parts of a sum, whose order must not matter
+        for part, item in enumerate((40055, 43175, 40069, 40094)):
+            made.output(item, 0.1 * (part + 1) + hour / 7, hours=float(hour))
+    folder, digests = made.write(tmp_path / "in"), set()
+    for number, threads in enumerate((1, 2, 2)):
+        where = session(tmp_path / f"w{number}")
+        result = preprocess(where, folder, variables="extended", threads=threads, memory_limit=f"{600 + number}MB")
+        digests.add(sha256(Path(result["path"])))
+    assert len(digests) == 1

@@ -16,7 +16,7 @@ from mortcond import cohort, dataset, tables
 from mortcond.core.artifacts import names_digest, refuse_existing, sha256
 from mortcond.core.calls import takes
 from mortcond.core.errors import InputError
-from mortcond.core.manifest import library_versions
+from mortcond.core.manifest import OF_THE_CALL, Manifest, library_versions
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
@@ -25,6 +25,7 @@ from mortcond.options.preprocess import Preprocess
 from mortcond.tables import Records, Request
 from mortcond.variables import load
 
+OF_THE_MACHINE = (*OF_THE_CALL, "workspace", "out", "threads", "memory_limit")  # no option of these changes the data
 MOST_FILES_NAMED = 50  # in the manifest, one by one
 
 
@@ -126,9 +127,18 @@ def _write(session: Session, target: Path, source: Path, records, split, spec, r
         result["seconds"] = manifest.wall_seconds
         kept = {key: value for key, value in result.items() if key not in ("path", "seconds")}
         kept |= {"variables_sha256": spec.variables.sha256, "prevalence": spec.prevalence}
-        return kept | {"inputs": spec.to_dict(), "manifest": asdict(manifest), "versions": library_versions()}
+        return kept | {"inputs": spec.to_dict(), "manifest": _timeless(manifest), "versions": library_versions()}
 
     build.write(target, records, split, spec, session.console, meta)
+
+
+def _timeless(manifest: Manifest) -> dict[str, Any]:
+    """Return the manifest without what makes no difference to the data: the clock, where they go, on how many threads.
+
+    The same records prepared in the same way are then the same bytes, by whose hash models know what they learnt from.
+    """
+    options = {name: entry for name, entry in manifest.options.items() if name not in OF_THE_MACHINE}
+    return asdict(manifest) | {"wall_seconds": None, "options": options}
 
 
 def _source_inputs(source: Path, records: Records) -> dict[str, dict[str, str]]:

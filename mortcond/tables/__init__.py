@@ -155,11 +155,16 @@ def detect(source: Path) -> str:
 
     Raises InputError where there is none.
     """
-    for name in FORMATS:
-        if _adapter(name).detect(source):
-            return name
-    known = "MIMIC-III or MIMIC-IV tables, PhysioNet 2012, the public benchmark's folder, MEDS, or events with stays"
-    raise InputError(f"{source} holds no records of a known form ({known}).", "Check the path, or give --format.")
+    from mortcond.tables import advice
+
+    found = _form_of(source)
+    if found is None:
+        raise advice.unknown(source, _form_of)
+    return found
+
+
+def _form_of(source: Path) -> str | None:
+    return next((name for name in FORMATS if _adapter(name).detect(source)), None)
 
 
 def _adapter(name: str):

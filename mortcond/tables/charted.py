@@ -272,7 +272,7 @@ def _summed(valued: str, variables: Variables) -> str:
     if all(variable.aggregate != "sum" for variable in variables):
         return valued
     by = "stay_id, seconds, variable"
-    return f"SELECT {by}, sum(value) AS value FROM ({valued}) p GROUP BY {by}"
+    return f"SELECT {by}, {scan.ordered_sum('value')} AS value FROM ({valued}) p GROUP BY {by}"
 
 
 def _stay_ids(connection, relation: str) -> set[int]:

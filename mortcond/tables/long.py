@@ -148,8 +148,9 @@ def _settled_sql(variables: Variables) -> str:
     by = "r.stay_id, r.hours, m.variable"
     joined = "FROM raw r JOIN meanings m ON m.name = r.name AND m.text = r.text"
     sums = [str(index) for index, variable in enumerate(variables) if variable.aggregate == "sum"] or ["-1"]
+    total = scan.ordered_sum("m.value")
     return f"""
-        SELECT {by}, sum(m.value) AS value {joined} WHERE m.variable IN ({", ".join(sums)}) GROUP BY {by}
+        SELECT {by}, {total} AS value {joined} WHERE m.variable IN ({", ".join(sums)}) GROUP BY {by}
         UNION ALL
         SELECT stay_id, hours, variable, value FROM (
             SELECT {by}, max(m.value) AS value,

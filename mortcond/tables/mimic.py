@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mortcond.tables import Records, Request, cells, charted, elsewhere, mimic3_cohort, scan
+from mortcond.tables import Records, Request, cells, charted, elsewhere, mimic3_cohort, scan, zones
 from mortcond.tables.charted import AS_BENCHMARK, Rules
 from mortcond.tables.scan import Table, literal, parquet_sql
 from mortcond.variables import Variables
@@ -64,12 +64,13 @@ def read(form: Form, source: Path, variables: Variables, request: Request) -> Re
             tables = {"scan": elsewhere.scanned_by(form, engine, cohort.root.hadm_id, items, request)}
         elif request.scanned:
             tables = {"scan": elsewhere.rows_of(request.scanned)}
+        zoned = zones.checked(connection, (*cohort.tables, *tables.values()))
         _scan(connection, SCANNED if engine or request.scanned else form.events, tables, request)
         locate = partial(_locate, tables)
         settled = charted.settle(connection, items, variables, request, locate, form.rules)
     stays, attrition, dropped = mimic3_cohort.finish(cohort, settled.with_events, settled.in_window, request)
     files = tuple(path for table in (*cohort.tables, *tables.values()) for path in table.files)
-    return Records(form.name, stays, settled.events, attrition, dropped, cohort.notes + settled.notes, files)
+    return Records(form.name, stays, settled.events, attrition, dropped, cohort.notes + zoned + settled.notes, files)
 
 
 def statement(

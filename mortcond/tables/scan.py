@@ -103,6 +103,9 @@ def require(folder: Path, name: str) -> Table:
 
 def absent(folder: Path, name: str) -> InputError:
     """Return the error of a table that is not there."""
+    if folder.name.lower() in ("icu", "hosp"):
+        remedy = "It is one of the folders of MIMIC-IV: name the folder above, which holds hosp/ and icu/."
+        return InputError(f"{folder} has no table {name}.", remedy)
     return InputError(f"{folder} has no table {name}.", f"Add {name}.csv, {name}.csv.gz or {name}.parquet.")
 
 
@@ -208,6 +211,11 @@ def _remedy(error: duckdb.Error) -> str:
     text = str(error).lower()
     full = "space" in text or "write" in text or "offload" in text
     return "Check the free space on the disk." if full else "Check the file, and fetch or write it again."
+
+
+def ordered_sum(cell: str) -> str:
+    """Return a sum as SQL that gives the same to the last bit, in whatever order the threads met the numbers."""
+    return f"list_sum(list_sort(list({cell})))"
 
 
 def locate(table: Table, matches: Callable[[dict[str, str]], bool], occurrence: int = 1) -> str:
