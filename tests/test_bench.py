@@ -216,6 +216,31 @@ def test_a_model_whose_risks_are_no_numbers_is_refused(workspace, tmp_path):
         run(workspace, str(folder / "lstm"))
 
 
+def test_a_validation_of_the_same_data_comes_first(workspace, result, tmp_path):
+    from test_measure_crossval import judged
+
+    from mortcond.measure import report
+
+    assert result["validation"] is None
+    folder = workspace / "validate"
+    folder.mkdir()
+    record = judged() | {"dataset": {"sha256": result["dataset"]["sha256"]}, "path": str(folder)}
+    (folder / "results.json").write_text(json.dumps(record))
+    try:
+        found = run(workspace, "lstm", "lstm-int8")
+        assert found["answer"]["validated"] == record["answer"]["sentence"]
+        assert found["answer"]["sentence"].startswith("On the test split alone: yes: of 1")
+        told = [line for line in room.render(found) if isinstance(line, str)]
+        assert told.index(record["answer"]["sentence"]) < told.index(found["answer"]["sentence"])
+        page = report.html(found, tmp_path)
+        assert page.index('id="validation"') < page.index('id="models"')
+        assert "lstm-pruned50" in page
+        (folder / "results.json").write_text(json.dumps(record | {"dataset": {"sha256": "of other data"}}))
+        assert run(workspace, "lstm")["validation"] is None
+    finally:
+        shutil.rmtree(folder)
+
+
 def test_macs_are_counted_from_the_graph(result):
     assert model(result, "linear")["macs"] == 6 * 12
     assert model(result, "dnn")["macs"] == 12 * 32 + 32 * 16 + 16

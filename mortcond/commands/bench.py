@@ -19,7 +19,7 @@ from mortcond.core.errors import ChangedError, InputError, LimitError
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
-from mortcond.measure import latency, machine, simultaneous, tables
+from mortcond.measure import latency, machine, simultaneous, tables, validation
 from mortcond.measure.answer import answer, cautions
 from mortcond.measure.candidates import Candidate, find, read, resolve, told_apart
 from mortcond.measure.evaluate import CONDENSED, Question, Stays, decision_references, evaluate
@@ -83,7 +83,9 @@ def _measure(
         "noise": noise,
         "decision": decision_references(stays.died),
     }
-    return plain(result | {"paper": tables.published(), "answer": answer(models, described)})
+    result |= {"validation": validation.read(session.workspace / validation.FOLDER, described["sha256"])}
+    result |= {"paper": tables.published(), "answer": answer(models, described, result["validation"])}
+    return plain(result)
 
 
 def _load_split(source: Path, split: str) -> Dataset:
@@ -222,6 +224,6 @@ def render(result: dict[str, Any]) -> Iterator[Any]:
     """Show the answer, the table, and what a reader must know of it."""
     yield tables.ResultTable(result)
     yield ""
-    yield result["answer"]["sentence"]
+    yield from filter(None, (result["answer"]["validated"], result["answer"]["sentence"]))
     yield from cautions(result)
     yield f"Report: {Path(result['path']) / 'report.html'}"

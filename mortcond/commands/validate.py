@@ -34,7 +34,6 @@ from mortcond.dataset import folds as folding
 from mortcond.measure import crossval, machine, validation
 from mortcond.options.validate import Validate
 
-FOLDER = "validate"
 MODES = ("float32", "int8")
 
 
@@ -94,7 +93,7 @@ def validate(session: Session, options: Validate) -> dict[str, Any]:
     how = HowToTrain(plain(options.preset), options.epochs, options.calibrate)
     plan = Plan(options.folds, options.repeats, options.seeds, session.seed)
     wanted = chain.with_parents([*map(chain.read, options.forms or default_forms()), Form(LINEAR), Form(TREES)])
-    source, target = dataset_path(session, options.dataset), options.out or session.workspace / FOLDER
+    source, target = dataset_path(session, options.dataset), options.out or session.workspace / validation.FOLDER
     stays = _whole(source).stays
     fold_of_stay = plan.fold_of_stay(stays)
     planned = list(_jobs(source, target, plan, fold_of_stay, wanted, how))

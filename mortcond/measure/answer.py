@@ -14,18 +14,21 @@ LARGE_NOISE = 0.05  # of the time: beyond it, small differences between models a
 BEST_FIRST = {True: 0, None: 1, False: 2}  # not inferior, cannot tell, inferior
 
 
-def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, Any]:
+def answer(
+    models: list[dict[str, Any]], dataset: dict[str, Any], validation: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the question, the sentence that answers it, and the model it speaks of (None: there is none to speak of).
 
     It is asked of the uncondensed network with the highest AUROC: to be no worse than a poor one is no news. The
     model is the smallest file among its condensed forms that are not inferior to it; where there is none such, the
     smallest of which it cannot be told, then the smallest of the inferior ones. The verdicts are simultaneous, so that
     this picking costs nothing; and a file that changes any stay's risk by more than rounding may is never picked.
+    `validated`: what a cross-validation of the same data says, which counts more: it has all stays.
     """
     compared = [m for m in models if m["delta_auroc_baseline"] and m["runtime"] == "litert"]
     names = {m["delta_auroc_baseline"]["vs"] for m in compared}
     baselines = [m for m in models if m["label"] in names and m["arch"] != "linear"]
-    reply = {"question": QUESTION, "model": None}
+    reply = {"question": QUESTION, "model": None, "validated": validation and validation["answer"]["sentence"]}
     if not baselines:
         return reply | {"sentence": "No condensed model was measured beside the model it comes from."}
     if dataset["caution"]:
@@ -37,7 +40,10 @@ def answer(models: list[dict[str, Any]], dataset: dict[str, Any]) -> dict[str, A
         return reply | {"sentence": f"No: each of {len(forms)} files changes a stay's risk by more than rounding may."}
     forms = safe
     chosen = min(forms, key=lambda m: (BEST_FIRST[m["delta_auroc_baseline"]["noninferior"]], m["size_bytes"]))
-    sentence = f"{_count(chosen, forms)}, {chosen['label']}, is {_gain(chosen, baseline)}, {_change(chosen, dataset)}"
+    alone = f"On the {dataset['split']} split alone: " if validation else ""
+    count = _count(chosen, forms)
+    count = count[0].lower() + count[1:] if alone else count
+    sentence = f"{alone}{count}, {chosen['label']}, is {_gain(chosen, baseline)}, {_change(chosen, dataset)}"
     return reply | {"model": chosen["label"], "sentence": f"{sentence} against {_difference(chosen, baseline)}."}
 
 

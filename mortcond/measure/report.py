@@ -22,6 +22,7 @@ from mortcond.measure.tables import PAPER_NOTE, difference, latency, verdict, wi
 
 Record = dict[str, Any]
 SECTIONS = (  # key, which is the template's name and the anchor on the page; title
+    ("validation", "Cross-validated"),
     ("models", "Models"),
     ("loss", "What condensation changed"),
     ("tradeoff", "Accuracy against size and time"),

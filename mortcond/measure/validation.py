@@ -24,7 +24,7 @@ from mortcond.measure.tables import difference, number, signed, with_interval
 from mortcond.measure.typography import rounded
 
 Record = dict[str, Any]
-RESULTS = "results.json"
+FOLDER, RESULTS = "validate", "results.json"
 AGAINST = ("parent", "baseline", "linear", "trees")  # what a form is compared with
 CONDENSED = ("parent", "baseline")  # one family of verdicts: what condensation costs
 REFERENCES = ("linear", "trees")  # and two more: what a form is worth

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mortcond.measure.plots import bars, curves, tradeoff
+from mortcond.measure.plots import bars, curves, tradeoff, verdicts
 from mortcond.measure.plots.files import NO_MATPLOTLIB, save, subplots, write_csv
 
 Record = dict[str, Any]
 Plot = tuple[Callable[[Record], list[Record]], Callable[[Any, list[Record], Record], Any]]
 
 PLOTS: dict[str, Plot] = {
+    "verdicts": (verdicts.rows_beside, verdicts.beside),
     "tradeoff": (tradeoff.rows_of, tradeoff.against_size),
     "tradeoff_latency": (tradeoff.rows_of, tradeoff.against_latency),
     "fig3_learning_curves": (curves.learning_rows, curves.learning),

@@ -23,6 +23,16 @@ def write(folder: Path, result: Record) -> list[str]:
     return ["verdicts.csv", *save(folder / "verdicts", lambda: _draw(rows, result))]
 
 
+def rows_beside(result: Record) -> list[Record]:
+    """Return the rows for the report of a bench; none where no validation stands beside it."""
+    return rows_of(result["validation"]) if result["validation"] else []
+
+
+def beside(_: Any, rows: list[Record], result: Record) -> Any:
+    """Draw the verdicts for the report of a bench."""
+    return _draw(rows, result["validation"])
+
+
 def rows_of(result: Record) -> list[Record]:
     """Return a row for each form that has a baseline."""
     rows = []
