@@ -114,6 +114,22 @@ def calibration(died: np.ndarray, risk: np.ndarray) -> tuple[float, float]:
     return float(slope[0]), float(intercept[0])
 
 
+def recalibration(died: np.ndarray, risk: np.ndarray) -> tuple[float, float]:
+    """Return intercept a and slope b of `logit P(death) = a + b logit(risk)`, fitted together; NaN as above."""
+    logit = _logit(risk)
+    centre, spread = logit.mean(), logit.std()
+    if not spread:
+        return float("nan"), float("nan")
+    a, b = _fit_slope(died, (logit - centre) / spread, np.ones((1, len(risk))), (0.0, 1.0), EXACT)
+    slope = _finite(b / spread, LARGEST_SLOPE)[0]
+    return float(a[0] - slope * centre), float(slope)
+
+
+def recalibrated(risk: np.ndarray, intercept: float, slope: float) -> np.ndarray:
+    """Return risks moved on the logit scale: sigmoid(intercept + slope logit(risk)), (stays,)."""
+    return _sigmoid(intercept + slope * _logit(risk))
+
+
 @dataclass(frozen=True)
 class Bin:
     """One bin of a calibration curve."""

@@ -12,7 +12,7 @@ from mortcond import dataset as datasets
 from mortcond.commands import quantize as room
 from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.manifest import read_manifest, rounded
-from mortcond.deploy import metadata
+from mortcond.deploy import metadata, perturbed
 from mortcond.deploy.check import compare
 from mortcond.deploy.runtime import Predictor
 
@@ -44,12 +44,13 @@ def test_one_file_with_its_origin_and_its_check(folder, mode):
     json.dumps(result)
 
 
-def test_the_check_is_on_the_validation_stays(folder):
+def test_the_mean_is_that_of_the_validation_stays(folder):
     result = room.quantize(session("quantize", folder))
     data = datasets.load(folder / "dataset.npz")
     written = Predictor(folder / "lstm-int8.tflite").predict(data.val.X)
     expected = network().predict(data.val.X)
-    assert result["check"]["max_abs_dp"] == pytest.approx(np.abs(written - expected).max())
+    largest = result["check"]["tried"]["val"]["max_abs_dp"]
+    assert largest == pytest.approx(np.abs(written - expected).max())
     assert result["check"]["mean_abs_dp"] == pytest.approx(np.abs(written - expected).mean())
 
 
@@ -98,3 +99,44 @@ def test_a_changed_model_is_refused_and_where_it_is_meant_the_file_says_so(folde
     assert manifest["lineage"][-1]["changed"] is True
     assert manifest["parent"]["sha256"] != recorded
     assert manifest["metrics"] == {}  # the recorded ones are of other weights
+
+
+def test_all_known_stays_and_changed_ones_are_tried(folder):
+    found = room.quantize(session("quantize", folder))["check"]
+    data = datasets.load(folder / "dataset.npz")
+    assert found["tried"]["train"]["stays"] == len(data.train)
+    assert found["tried"]["val"]["stays"] == found["stays"] == len(data.val)
+    assert found["tried"]["perturbed"]["stays"] == min(len(data.train) + len(data.val), perturbed.STAYS)
+    assert found["max_abs_dp"] == max(one["max_abs_dp"] for one in found["tried"].values())
+    assert found["p999_abs_dp"] <= found["max_abs_dp"]
+
+
+def test_a_change_that_only_a_training_stay_shows_is_refused(folder, monkeypatch):
+    """The validation stays alone would let it pass."""
+    from mortcond.deploy import check
+
+    data, real = datasets.load(folder / "dataset.npz"), check.predict_apart
+
+    def once_wrong(path, x):
+        risk = real(path, x)
+        if x.shape == data.train.X.shape and np.array_equal(x, data.train.X):
+            risk[3] = (risk[3] + 0.5) % 1
+        return risk
+
+    monkeypatch.setattr(check, "predict_apart", once_wrong)
+    with pytest.raises(LimitError, match=r"0\.5 on \d+ training stays"):
+        room.quantize(session("quantize", folder))
+    assert not (folder / "lstm-int8.tflite").exists()
+
+
+def test_changed_stays_stay_possible():
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(50, 6, 3)), rng.integers(0, 2, (50, 6, 2))], axis=2).astype(np.float32)
+    X[:, 4:] = 0  # hours that nobody measured anything in
+    changed = perturbed.perturbed(X, 0)
+    assert changed.shape == X.shape
+    assert set(np.unique(changed[:, :, 3:])) == {0, 1}
+    assert (changed[:, 4:] == 0).all()
+    assert changed[:, :4, :3].std() > 1.1 * X[:, :4, :3].std()
+    assert np.array_equal(changed, perturbed.perturbed(X, 0))
+    assert perturbed.perturbed(X[:0], 0).shape == (0, 6, 5)

@@ -19,6 +19,7 @@ from mortcond.core.errors import ChangedError, InputError, LimitError
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
+from mortcond.measure import drift as drifting
 from mortcond.measure import latency, machine, simultaneous, tables, validation
 from mortcond.measure.answer import answer, cautions
 from mortcond.measure.candidates import Candidate, find, read, resolve, told_apart
@@ -77,7 +78,9 @@ def _measure(
     with session.console.progress("Scoring", total=None):
         models = evaluate([one for one, _ in ran], [cost for _, cost in ran], stays, question)
     described = _describe(data, split, stays)
-    result = {"machine": machine.describe(), "dataset": described, "models": models, "left_out": failed}
+    described["external"] = _external(data, described, candidates)
+    drift = drifting.shifts(data, part, _learned_from(data)) if described["external"] else []
+    result = {"machine": machine.describe(), "dataset": described, "models": models, "drift": drift, "left_out": failed}
     result |= {
         "settings": _settings(question, plan, models),
         "noise": noise,
@@ -174,6 +177,31 @@ def _describe(data: Dataset, split: str, stays: Stays) -> dict[str, Any]:
     return facts | {"caution": too_few(stays.died)}
 
 
+def _external(data: Dataset, described: dict[str, Any], candidates: list[Candidate]) -> str | None:
+    """Say that these stays are of another data set than the networks learned from; None where they are not."""
+    apply = _applied(data)
+    if apply is None or any(candidate.dataset_sha256 == described["sha256"] for candidate in candidates):
+        return None
+    alike = f"prepared with the variables and scaling of {Path(apply['path']).name}"
+    strangers = [c.label for c in candidates if c.dataset_sha256 not in (None, apply["sha256"])]
+    told = f" ({', '.join(strangers)}: trained on other data than that)" if strangers else ""
+    return f"External validation: {described['n']:,} stays of {described['source']}, {alike}{told}."
+
+
+def _applied(data: Dataset) -> dict[str, str] | None:
+    """Return path and SHA-256 of the data set whose preparation this one was given with --apply."""
+    return ((data.meta.get("manifest") or {}).get("inputs") or {}).get("apply")
+
+
+def _learned_from(data: Dataset) -> datasets.Split | None:
+    """Return the training stays of the data set that this one was prepared as, where that is still at hand."""
+    apply = _applied(data)
+    path = Path(apply["path"])
+    if not path.is_file() or sha256(path) != apply["sha256"]:
+        return None
+    return datasets.load(path, splits=("train",)).train
+
+
 def _settings(question: Question, plan: latency.Plan, models: list[dict[str, Any]]) -> dict[str, Any]:
     facts = {"batches": list(plan.batches), "threads": plan.threads, "rounds": plan.rounds, "seed": plan.seed}
     facts |= {"margin": question.margin, "threshold": question.threshold, "resamples": question.resamples}
@@ -222,6 +250,9 @@ def _check_limits(result: dict[str, Any], limits: Bench) -> None:
 
 def render(result: dict[str, Any]) -> Iterator[Any]:
     """Show the answer, the table, and what a reader must know of it."""
+    if result["dataset"]["external"]:
+        yield result["dataset"]["external"]
+        yield ""
     yield tables.ResultTable(result)
     yield ""
     yield from filter(None, (result["answer"]["validated"], result["answer"]["sentence"]))

@@ -20,7 +20,7 @@ from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.dataset import Dataset
 from mortcond.deploy import metadata
-from mortcond.deploy.check import AUROC_LOSS, MEAN_SHARE, TOLERANCE, acceptable, compare
+from mortcond.deploy.check import AUROC_LOSS, MEAN_SHARE, TOLERANCE, acceptable, everywhere
 from mortcond.deploy.directory import TFLITE
 from mortcond.deploy.tflite import build
 from mortcond.deploy.weights import EIGHT_BITS
@@ -37,7 +37,7 @@ def quantize(session: Session, options: Quantize) -> dict[str, Any]:
 
     Returns
     -------
-    path, size_bytes, mode, parameters, check (see `deploy.check.compare`) and tensors.
+    path, size_bytes, mode, parameters, check (see `deploy.check.everywhere`) and tensors.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def quantize(session: Session, options: Quantize) -> dict[str, Any]:
     target = options.out or session.workspace / f"{path.name}-{mode}.tflite"
     refuse_existing(target, session.overwrite)
     source = parents_dataset(session, path, manifest, options.dataset)
-    data = datasets.load(source, splits=("train", "val") if mode in EIGHT_BITS else ("val",))
+    data = datasets.load(source, splits=("train", "val"))
     return _write(session, target, path, manifest, source, data, mode, options.tolerance)
 
 
@@ -80,7 +80,8 @@ def _write(
         with atomic_file(target) as partial:
             partial.write_bytes(converted.bytes)
             bar.advance(note="checked")
-            check = compare(partial, network, data.val.X, data.val.y) | {"split": "val", "tolerance": allowed}
+            check = everywhere(partial, network, data.train.X, (data.val.X, data.val.y), session.seed)
+            check |= {"split": "val", "tolerance": allowed}
             _refuse_beyond(path, mode, check)
             record = _manifest(session, target, path, manifest, source, mode, check)
             partial.write_bytes(metadata.attach(converted.bytes, facts | {"manifest": record}))
@@ -102,8 +103,9 @@ def _metadata(path: Path, data: Dataset, trust_changed: bool) -> dict[str, Any]:
 def _refuse_beyond(path: Path, mode: str, check: dict[str, Any]) -> None:
     if not acceptable(check, check["tolerance"]):
         raise LimitError(
-            f"{path} as {mode} differs from its parent by up to {check['max_abs_dp']:.2g} in probability (mean "
-            f"{check['mean_abs_dp']:.2g}, AUROC {_signed(check['delta_auroc'])}) on {check['stays']} validation stays; "
+            f"{path} as {mode} differs from its parent by up to {check['max_abs_dp']:.2g} in probability "
+            f"({_where(check)}; mean {check['mean_abs_dp']:.2g} and AUROC {_signed(check['delta_auroc'])} on "
+            f"{check['stays']} validation stays); "
             f"{check['tolerance']:g} (mean {MEAN_SHARE * check['tolerance']:g}, AUROC -{AUROC_LOSS:g}) is allowed. "
             "Nothing was written.",
             "Choose a finer --mode, or allow more with --tolerance.",
@@ -130,6 +132,14 @@ def _manifest(
     )
 
 
+def _where(check: dict[str, Any]) -> str:
+    """Say how far the risks moved in each group of stays that was tried."""
+    names = {"train": "training", "val": "validation", "perturbed": "randomly changed"}
+    return ", ".join(
+        f"{one['max_abs_dp']:.2g} on {one['stays']:,} {names[name]} stays" for name, one in check["tried"].items()
+    )
+
+
 def _signed(value: float | None) -> str:
     return "unknown" if value is None else f"{value:+.4f}"
 
@@ -141,8 +151,8 @@ def render(result: dict[str, Any]) -> Iterator[Any]:
     check = result["check"]
     yield f"{result['path']}: {result['size_bytes']:,} bytes, {result['parameters']:,} parameters, {result['mode']}"
     yield (
-        f"Against {result['model']} on {check['stays']} validation stays: largest difference "
-        f"{check['max_abs_dp']:.2g}, mean {check['mean_abs_dp']:.2g}, AUROC {_signed(check['delta_auroc'])}"
+        f"Against {result['model']}: largest difference {check['max_abs_dp']:.2g} ({_where(check)}); mean "
+        f"{check['mean_abs_dp']:.2g}, AUROC {_signed(check['delta_auroc'])} on {check['stays']} validation stays"
     )
     table = Table("tensor", "shape", "stored as", "why", box=None, pad_edge=False)
     for tensor in result["tensors"]:

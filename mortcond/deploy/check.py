@@ -14,6 +14,7 @@ import numpy as np
 from mortcond.core.errors import InputError
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.signals import environment_of_worker
+from mortcond.deploy.perturbed import perturbed
 from mortcond.models.network import Network
 from mortcond.scores import auroc, defined
 
@@ -53,6 +54,39 @@ def compare(path: Path, parent: Network | np.ndarray, x: np.ndarray, y: np.ndarr
     if not np.isfinite(risk).all():
         raise InputError(f"{path} predicts values that are no numbers.", "Use another --mode, and report this file.")
     return differences(risk, expected, y)
+
+
+def everywhere(path: Path, network: Network, train: np.ndarray, val: tuple[np.ndarray, np.ndarray], seed: int) -> dict:
+    """Return `compare` on the validation stays, with the largest change of any risk on all stays that can be had.
+
+    Parameters
+    ----------
+    network
+        The network that the file was made of.
+    train, val
+        The training stays, (stays, hours, features), and the validation stays with their outcomes.
+    seed
+        Of the random changes to both, see `deploy.perturbed`.
+
+    Returns
+    -------
+    What `compare` gives; in it max_abs_dp is the largest of all, p999_abs_dp what 99.9 % of all stay below, and `tried`
+    has stays and max_abs_dp of `train`, `val` and `perturbed`.
+    """
+    X, y = val
+    parts = {"train": train, "val": X, "perturbed": perturbed(np.concatenate([train, X]), seed)}
+    found, moved = compare(path, network, X, y), {}
+    for name, stays in parts.items():
+        risk = predict_apart(path, stays)
+        if not np.isfinite(risk).all():
+            raise InputError(f"{path} predicts values that are no numbers.", "Use another --mode, report this file.")
+        moved[name] = np.abs(risk - network.predict(stays))
+    changes = np.concatenate(list(moved.values()))
+    tried = {name: {"stays": len(own), "max_abs_dp": float(own.max(initial=0))} for name, own in moved.items()}
+    largest = {"max_abs_dp": float(changes.max(initial=0))}
+    if len(changes):
+        largest["p999_abs_dp"] = float(np.quantile(changes, 0.999, method="higher"))
+    return found | largest | {"tried": tried}
 
 
 def differences(risk: np.ndarray, expected: np.ndarray, y: np.ndarray) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Comes in: the records of the models and of the stays. Goes out: sentences.
 from collections.abc import Iterator
 from typing import Any
 
+from mortcond.measure.drift import in_words
 from mortcond.measure.tables import PAPER_NOTE, signed
 from mortcond.measure.typography import rounded
 
@@ -105,6 +106,9 @@ def _floor(result: dict[str, Any]) -> Iterator[str]:
 def cautions(result: dict[str, Any]) -> Iterator[str]:
     """Yield what a reader of the figures has to know."""
     dataset = result["dataset"]
+    drifted = in_words(result["drift"])
+    if drifted:
+        yield drifted
     yield f"Measured on {dataset['n']:,} stays of the {dataset['split']} split, {dataset['events']:,} of them deaths."
     if dataset["caution"]:
         yield f"The {dataset['split']} split is too small for the AUROC to mean anything ({dataset['caution']})."

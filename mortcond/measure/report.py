@@ -30,6 +30,7 @@ SECTIONS = (  # key, which is the template's name and the anchor on the page; ti
     ("learning", "Learning and decisions"),
     ("calibration", "Are the risks right?"),
     ("subgroups", "Subgroups"),
+    ("drift", "How these stays differ from the training stays"),
     ("cohort", "Who is in the data"),
     ("lineage", "How each model was made"),
     ("methods", "How it was measured"),

@@ -35,6 +35,11 @@ def calibrate(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Network, 
     slope, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     if slope <= 0:
         raise InputError("On the validation split risks do not rise with mortality.", "Leave out --calibrate.")
+    return folded(network, slope, bias), Calibration(1 / slope, bias)
+
+
+def folded(network: Network, slope: float, intercept: float) -> Network:
+    """Return the network whose logits are `intercept + slope` times what they were: its last layer takes both in."""
     last = network.dense[-1]
-    scaled = replace(last, kernel=(last.kernel * slope).astype("f4"), bias=(last.bias * slope + bias).astype("f4"))
-    return replace(network, dense=(*network.dense[:-1], scaled)), Calibration(1 / slope, bias)
+    kernel, bias = (last.kernel * slope).astype("f4"), (last.bias * slope + intercept).astype("f4")
+    return replace(network, dense=(*network.dense[:-1], replace(last, kernel=kernel, bias=bias)))

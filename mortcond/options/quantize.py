@@ -17,7 +17,10 @@ class Quantize(Options):
         "int8: weights of 8 bits, products in float; dynamic: products in 8 bits too; integer: activations too (dnn).",
     )
     tolerance: float | None = option(
-        None, "Largest change of a risk on the validation stays; a tenth of it in the mean (by mode).", min=0
+        None,
+        "Largest change of a risk, on all training and validation stays and on randomly changed ones; a tenth of it in "
+        "the mean of the validation stays (by mode).",
+        min=0,
     )
     dataset: Path | None = option(None, "The data set that the model was trained on (where its manifest says).")
     out: Path | None = option(None, "File to write (NAME-MODE.tflite).", flags="-o --out")
