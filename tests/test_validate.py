@@ -211,9 +211,9 @@ def test_the_chain_of_the_linear_model_needs_no_network(workspace):
 
 @pytest.mark.slow
 def test_the_whole_chain_in_one_fold(workspace):
-    """Every step of it, with calibration; the held-out stays are nowhere to be seen while it trains."""
+    """Every step of it; the held-out stays are nowhere to be seen while it trains."""
     forms = ["lstm-pruned50-hlstm-int8", "lstm-int8", "dnn-integer"]
-    result = run(workspace, forms=forms, folds=2, epochs=2, calibrate=True)
+    result = run(workspace, forms=forms, folds=2, epochs=2)
     found = {record["name"]: record for record in result["forms"]}
     assert found["lstm-pruned50"]["parameters"] < found["lstm"]["parameters"]
     assert found["lstm-int8"]["size_bytes"] < found["lstm"]["size_bytes"]

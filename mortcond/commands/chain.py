@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import numpy as np
 from mortcond import dataset as datasets
 from mortcond.core.console import Console
 from mortcond.core.errors import UsageError
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.dataset import Dataset
 
@@ -268,6 +268,6 @@ def _one_thread() -> None:
 
 def run(data: Dataset, forms: Sequence[Form], how: HowToTrain, seed: int) -> dict[str, Outcome]:
     """Return the outcome of every form in one fold, by its name."""
-    with TemporaryDirectory(prefix="mortcond-") as folder:
-        chain = Chain(data, how, seed, Path(folder))
+    with scratch_folder() as folder:
+        chain = Chain(data, how, seed, folder)
         return {form.name: chain.outcome(form) for form in forms}

@@ -8,53 +8,36 @@ that the network learned from are not needed.
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from mortcond import dataset as datasets
 from mortcond.core.artifacts import refuse_existing, sha256
-from mortcond.core.errors import InputError, UsageError
+from mortcond.core.calls import takes
+from mortcond.core.choices import Level
+from mortcond.core.errors import InputError
 from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest, rounded
+from mortcond.core.options import plain
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
 from mortcond.dataset import Dataset, Split
 from mortcond.deploy.directory import HISTORY, TFLITE
-from mortcond.measure import recalibration
+from mortcond.measure import recalibration, records
 from mortcond.measure.candidates import read_history
-from mortcond.measure.recalibration import LEVELS, Fit
-from mortcond.measure.records import plain
+from mortcond.measure.recalibration import Fit
 from mortcond.measure.tables import number
+from mortcond.options.recalibrate import Recalibrate
 
 WHAT = "a trained model directory"
-AUTO = "auto"
 SUFFIX = "-recalibrated"
 
 
-def recalibrate(
-    session: Session,
-    model: Path,
-    data: Path,
-    *,
-    split: str = "test",
-    level: str = AUTO,
-    out: Path | None = None,
-) -> dict[str, Any]:
+@takes(Recalibrate)
+def recalibrate(session: Session, options: Recalibrate) -> dict[str, Any]:
     """Recalibrate a network on a hospital's own stays.
-
-    Parameters
-    ----------
-    model
-        A model directory, or its name in the workspace.
-    data, split
-        The hospital's data set, made with preprocess --apply, and the split of it with the stays to use.
-    level
-        intercept: the mean risk is made right; slope: intercept and slope; auto: by the number of deaths and survivors,
-        from 10 of each the intercept, from 100 of each the slope as well.
-    out
-        The new model directory; None: NAME-recalibrated in the workspace.
 
     Returns
     -------
@@ -68,11 +51,10 @@ def recalibrate(
         The data do not fit the network, or its risks do not rise with mortality there.
     """
     require("tensorflow", "recalibrate")  # it reads and writes model.keras
-    if level not in (AUTO, *LEVELS):
-        raise UsageError(f"There is no level {level!r}.", f"Use one of {', '.join((AUTO, *LEVELS))}.")
-    path, manifest = choose_model(session, model, lambda found: found.kind == "model", WHAT)
-    target = out or session.workspace / f"{path.name}{SUFFIX}"
+    path, manifest = choose_model(session, options.model, lambda found: found.kind == "model", WHAT)
+    target = options.out or session.workspace / f"{path.name}{SUFFIX}"
     refuse_existing(target, session.overwrite)
+    data, split = options.data, plain(options.split)
     found = datasets.load(data, splits=(split,))
     stays = found.split(split)
     allowed = recalibration.level_for(stays.y)
@@ -80,13 +62,14 @@ def recalibrate(
         network, facts = _network(path, found, data)
         risk = np.clip(network.predict(stays.X), 0.0, 1.0)
         bar.advance(note="fitted")
-        fitted, figures = _fitted(stays, risk, allowed if level == AUTO else level, session.seed)
+        level = allowed if options.level == Level.auto else plain(options.level)
+        fitted, figures = _fitted(stays, risk, level, session.seed)
         bar.advance(note="written")
         _write(session, target, path, manifest, network, facts, data, split, fitted, figures)
         bar.advance()
     result = {"path": str(target), "model": str(path), "data": str(data), "split": split, "allowed": allowed}
     result |= {"stays": len(stays), "deaths": int(stays.y.sum()), "fit": asdict(fitted), "figures": figures}
-    return plain(result)
+    return records.plain(result)
 
 
 def _network(path: Path, data: Dataset, source: Path) -> tuple[Any, dict[str, Any]]:
@@ -117,7 +100,7 @@ def _network(path: Path, data: Dataset, source: Path) -> tuple[Any, dict[str, An
 def _fitted(stays: Split, risk: np.ndarray, level: str, seed: int) -> tuple[Fit, dict[str, Any]]:
     fitted = recalibration.fit(stays.y, risk, level)
     after = recalibration.cross_fitted(stays.y, risk, stays.subject_id, level, seed)
-    return fitted, plain(recalibration.figures(stays.y, risk, after, stays.subject_id, seed))
+    return fitted, records.plain(recalibration.figures(stays.y, risk, after, stays.subject_id, seed))
 
 
 def _write(
@@ -152,9 +135,9 @@ def _write(
         metrics={name: value for name, value in parent.metrics.items() if name.startswith("auroc")},
         extra={"recalibration": rounded(asdict(fitted) | figures)},
     )
-    with TemporaryDirectory(prefix="mortcond-") as empty:
+    with scratch_folder() as empty:
         history = read_history(path / HISTORY)
-        write_model(target, moved, manifest, history, Path(empty), facts | {"parameters": network.parameters})
+        write_model(target, moved, manifest, history, empty, facts | {"parameters": network.parameters})
 
 
 def render(result: dict[str, Any]) -> Iterator[Any]:

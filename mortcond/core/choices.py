@@ -165,6 +165,14 @@ class Backend(StrEnum):
     ray = "ray"
 
 
+class Level(StrEnum):
+    """How much of a recalibration is fitted."""
+
+    auto = "auto"
+    intercept = "intercept"
+    slope = "slope"
+
+
 class OpenData(StrEnum):
     """Open data sets that can be downloaded."""
 

@@ -18,6 +18,7 @@ from mortcond.options.predict import Predict
 from mortcond.options.preprocess import Preprocess
 from mortcond.options.prune import Prune
 from mortcond.options.quantize import Quantize
+from mortcond.options.recalibrate import Recalibrate
 from mortcond.options.run import Run
 from mortcond.options.synth import Synth
 from mortcond.options.train import Train
@@ -73,6 +74,9 @@ COMMANDS = {  # in the order of their use
         ),
         Command(
             "validate", Validate, "Cross-validate the whole chain by patient: what condensation costs, by all stays."
+        ),
+        Command(
+            "recalibrate", Recalibrate, "Bring a network's risks to the level of a new hospital, by its own stays."
         ),
         Command("fetch", Fetch, "Download an open data set from PhysioNet, check it, unpack it."),
         Command("synth", Synth, "Write a synthetic hospital in the form of MIMIC-III tables; no patient is in it."),
