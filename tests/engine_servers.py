@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -80,15 +81,16 @@ def _as_postgres() -> dict:
 
 
 @contextmanager
-def postgres_server(folder: Path):
-    """Run a server with a database of its own in `folder`; passwords are asked for."""
+def postgres_server():
+    """Run a server with a database of its own; passwords are asked for.
+
+    Its folder is none of pytest's, which only their owner may enter: the server may run as another user.
+    """
     binaries = postgres_binaries()
+    folder = Path(tempfile.mkdtemp(prefix="mortcond-postgres-"))
     server = Postgres(free_port(), folder)
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "password").write_text(PASSWORD)
     if os.geteuid() == 0:
-        for place in (folder, *folder.parents[:3]):
-            place.chmod(0o755)
         for path in (folder, folder / "password"):
             shutil.chown(path, "postgres", "postgres")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder} | _as_postgres()
@@ -103,6 +105,7 @@ def postgres_server(folder: Path):
     finally:
         server.process.terminate()
         server.process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 INTEGERS = re.compile(

@@ -52,7 +52,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, folder):
-    with postgres_server(tmp_path_factory.mktemp("server") / "postgres") as running:
+    with postgres_server() as running:
         load_tables(running, folder, "mimiciii")
         four = hospital4().write(tmp_path_factory.mktemp("mimic4"))
         load_tables(running, four / "hosp", "mimiciv_hosp")

@@ -208,8 +208,8 @@ def test_the_documentation_s_sql_runs_on_postgresql(database, tables, server):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server():
     from engine_servers import postgres_server
 
-    with postgres_server(tmp_path_factory.mktemp("documented") / "postgres") as running:
+    with postgres_server() as running:
         yield running

@@ -20,14 +20,14 @@ import numpy as np
 
 from mortcond.core.artifacts import atomic_file, refuse_existing
 from mortcond.core.calls import takes
+from mortcond.core.choices import ScoringEngine
 from mortcond.core.errors import InputError
 from mortcond.core.session import Session
 from mortcond.deploy import stays as stays_room
-from mortcond.deploy.risk_rows import COLUMNS, of_batch, with_dropped
-from mortcond.deploy.runtime import Predictor
+from mortcond.deploy.risk_rows import COLUMNS, doubts_of, of_batch, with_dropped
+from mortcond.deploy.runtime import Predictor, tflite_path
 from mortcond.deploy.stays import SPLITS, Stays
 from mortcond.options.predict import Predict
-from mortcond.variables import Variables
 from mortcond.variables.plausible import Doubts
 
 MOST_THREADS = 4  # beyond, reading the stays is what takes the time
@@ -61,6 +61,8 @@ def predict(session: Session, options: Predict) -> dict[str, Any]:
     if out is not None:
         refuse_existing(out, session.overwrite)
     threads = options.threads or min(os.cpu_count() or 1, MOST_THREADS)
+    if options.engine == ScoringEngine.spark:
+        return _on_spark(session, options)
     predictor = Predictor(_model_path(session, options.model), threads, session.trust_changed)
     kept: list[dict[str, Any]] = []
     with (
@@ -71,6 +73,28 @@ def predict(session: Session, options: Predict) -> dict[str, Any]:
         _tell(session, source, result)
     result |= {"path": str(out) if out else None, "model": str(predictor.path)}
     return result | ({"predictions": kept} if session.console.json and out is None else {})
+
+
+def _on_spark(session: Session, options: Predict) -> dict[str, Any]:
+    """Score a table of events on a cluster; the rows come back sorted and are written as they come."""
+    from mortcond.deploy import spark
+    from mortcond.tables.engines import address
+
+    model = tflite_path(_model_path(session, options.model))
+    kept: list[dict[str, Any]] = []
+    done, warned, without = 0, 0, Counter()
+    place = address(options.data)
+    with _sink(session, options.out, options.write_as, kept) as write:
+        for row in spark.scored(options.spark_master, place, model, session.console, strict=options.strict):
+            write([row | {"never_measured": [name for name in row["never_measured"].split(";") if name]}])
+            done += 1
+            warned += bool(row["warning"])
+            without.update([row["reason"]] if row["reason"] else [])
+    counts = {"stays": done, "predicted": done - without.total(), "without_risk": dict(without.most_common())}
+    _tell_without(session, counts)
+    result = counts | {"warnings": warned, "notes": []}
+    result |= {"path": str(options.out) if options.out else None, "model": str(model)}
+    return result | ({"predictions": kept} if session.console.json and options.out is None else {})
 
 
 def _model_path(session: Session, model: Path) -> Path:
@@ -105,6 +129,10 @@ def _tell(session: Session, source: Source, result: dict[str, Any]) -> None:
         session.console.warn(text)
     for text in source.notes:
         session.console.note(text)
+    _tell_without(session, result)
+
+
+def _tell_without(session: Session, result: dict[str, Any]) -> None:
     without = ", ".join(f"{reason}: {count:,}" for reason, count in result["without_risk"].items())
     if without:
         session.console.warn(f"{result['predicted']:,} of {result['stays']:,} stays have a risk; none for {without}.")
@@ -124,22 +152,10 @@ def _source(session: Session, predictor: Predictor, options: Predict) -> Iterato
             header = stays_room.header(file, splits)
             _check_inputs(session, predictor, data, header)
             batches = stays_room.batches(file, splits, BATCH_STAYS)
-            yield Source(header.feature_names, batches, header.stays, _doubts(predictor, PREPARED_MARGIN))
+            yield Source(header.feature_names, batches, header.stays, doubts_of(predictor.metadata, PREPARED_MARGIN))
     else:
         with _raw(session, predictor, options) as source:
             yield source
-
-
-def _doubts(predictor: Predictor, margin: float = 0.0) -> Doubts | None:
-    """Return what can be compared with plausible ranges, None where the model does not say what it reads."""
-    inputs = (predictor.metadata or {}).get("inputs") or {}
-    try:
-        variables = Variables.from_dict(inputs["variables"])
-        scaling = (inputs["mean"], inputs["std"], inputs.get("scaled", True))
-        doubts = Doubts.of(variables, tuple(inputs["derive"]), *scaling, margin)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
-        return None
-    return doubts if len(doubts.names) else None
 
 
 def _check_inputs(session: Session, predictor: Predictor, data: Path, header: stays_room.Header) -> None:
@@ -174,7 +190,9 @@ def _raw(session: Session, predictor: Predictor, options: Predict) -> Iterator[S
     with raw_stays(options.data, spec, session, **how) as raw:
         batches = (Stays(batch.stay_id, batch.X) for batch in raw.batches)
         listed = raw.stays + len(raw.dropped)
-        yield Source(spec.feature_names, batches, listed, _doubts(predictor), raw.dropped, raw.notes, raw.warnings)
+        yield Source(
+            spec.feature_names, batches, listed, doubts_of(predictor.metadata), raw.dropped, raw.notes, raw.warnings
+        )
 
 
 # Where the rows go.

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mortcond import cohort, dataset, tables
-from mortcond.core.artifacts import names_digest, refuse_existing, sha256
+from mortcond.core.artifacts import atomic_file, names_digest, refuse_existing, sha256
 from mortcond.core.calls import takes
+from mortcond.core.choices import Engine
 from mortcond.core.errors import InputError
 from mortcond.core.manifest import OF_THE_CALL, Manifest, library_versions
 from mortcond.core.scratch import scratch_folder
@@ -23,7 +24,8 @@ from mortcond.core.workspace import DATASET
 from mortcond.dataset import InputSpec, build
 from mortcond.options.preprocess import Preprocess
 from mortcond.tables import Records, Request
-from mortcond.variables import load
+from mortcond.tables.engines import address, opened
+from mortcond.variables import Variables, load
 
 OF_THE_MACHINE = (*OF_THE_CALL, "workspace", "out", "threads", "memory_limit")  # no option of these changes the data
 MOST_FILES_NAMED = 50  # in the manifest, one by one
@@ -37,20 +39,16 @@ def preprocess(session: Session, options: Preprocess) -> dict[str, Any]:
     -------
     path, source, features, splits, attrition, never_measured, warnings, notes and seconds.
     """
+    if options.print_scan:
+        return _printed(session, options)
     target = options.out or session.workspace / DATASET
     refuse_existing(target, session.overwrite)
     old = _old_spec(options.apply)
-    source = options.source
-    if source is None:
-        source = tables.bundled_sample()
-        session.console.note(f"No SOURCE given: using the bundled sample, a synthetic hospital ({source}).")
+    source = _source(session, options)
     chosen = old.variables if old else load(options.variables)
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(_near(target)) as scratch:
-        limits = {"memory_limit": options.memory_limit, "threads": options.threads, "console": session.console}
-        records = tables.read(
-            source, chosen, Request(scratch, options.outcomes, strict=options.strict, **limits), options.format
-        )
+        records = _read(session, options, source, chosen, scratch)
         _refuse_empty(source, records)
         if old:
             split, rule = np.full(len(records.stays), "test"), f"all in test, prepared as {options.apply.name}"
@@ -62,6 +60,42 @@ def preprocess(session: Session, options: Preprocess) -> dict[str, Any]:
         _write(session, target, source, records, split, spec, result, _inputs(options))
     _report(session, result)
     return result
+
+
+def _source(session: Session, options: Preprocess) -> Path:
+    """Return where the records are; of an engine, what names the place there."""
+    if options.source is not None or options.engine != Engine.duckdb:
+        return options.source or Path()
+    sample = tables.bundled_sample()
+    session.console.note(f"No SOURCE given: using the bundled sample, a synthetic hospital ({sample}).")
+    return sample
+
+
+def _read(session: Session, options: Preprocess, source: Path, chosen: Variables, scratch: Path) -> Records:
+    place = None if options.source is None else address(options.source)
+    with opened(options.engine, place, master=options.spark_master, dsn=options.dsn) as engine:
+        request = _request(session, options, scratch, engine=engine, scanned=options.scanned)
+        return tables.read(source, chosen, request, options.format)
+
+
+def _request(session: Session, options: Preprocess, scratch: Path, **more: Any) -> Request:
+    limits = {"memory_limit": options.memory_limit, "threads": options.threads, "console": session.console}
+    return Request(scratch, options.outcomes, strict=options.strict, **limits, **more)
+
+
+def _printed(session: Session, options: Preprocess) -> dict[str, Any]:
+    """Return the scan as SQL, for the cohort of the small tables."""
+    schemas = tuple(part.strip() for part in (options.schema or "").split(",") if part.strip())
+    with scratch_folder() as scratch:
+        request = _request(session, options, scratch)
+        chosen = load(options.variables or "paper76")
+        sql = tables.statement(options.source, chosen, request, options.print_scan, schemas, options.format)
+    if options.out is not None:
+        refuse_existing(options.out, session.overwrite)
+        with atomic_file(options.out) as partial:
+            partial.write_text(sql, encoding="utf-8")
+    path = str(options.out) if options.out else None
+    return {"path": path, "dialect": str(options.print_scan), "statement": sql}
 
 
 def _near(target: Path) -> Path | None:
@@ -143,6 +177,9 @@ def _timeless(manifest: Manifest) -> dict[str, Any]:
 
 def _source_inputs(source: Path, records: Records) -> dict[str, dict[str, str]]:
     """Return the manifest's record of what was read: file by file where the source says which and they are few."""
+    if records.origin:  # of a database: there is no file to hash, but the cohort that it gave
+        listed = records.stays.to_csv(index=False).encode()
+        return {"source": {"path": records.origin, "sha256": hashlib.sha256(listed).hexdigest()}}
     files = sorted(records.files) if len(records.files) <= MOST_FILES_NAMED else []
     named = {f"source/{path.name}": {"path": str(path), "sha256": sha256(path)} for path in files}
     listed = "".join(f"{path.name}\0{named[f'source/{path.name}']['sha256']}\n" for path in files)
@@ -159,7 +196,11 @@ def _report(session: Session, result: dict[str, Any]) -> None:
 
 
 def render(result: dict[str, Any]) -> Iterator[Any]:
-    """Show the cohort's attrition, the splits, and what is never measured."""
+    """Show the cohort's attrition, the splits, and what is never measured; or the scan that was asked for."""
+    if "statement" in result:
+        if not result["path"]:
+            print(result["statement"], end="")  # as it is: rich would break its lines
+        return
     from rich.table import Table
 
     features = f"{result['features']} features of {result['variables']}"

@@ -54,6 +54,31 @@ class Format(StrEnum):
     events = "events"
 
 
+class Engine(StrEnum):
+    """What scans the big tables: DuckDB here, or a cluster or database that holds them."""
+
+    duckdb = "duckdb"
+    spark = "spark"
+    postgres = "postgres"
+
+
+class ScoringEngine(StrEnum):
+    """Where stays are scored: here, or on a cluster."""
+
+    local = "local"
+    spark = "spark"
+
+
+class Dialect(StrEnum):
+    """Kinds of SQL in which the scan can be printed."""
+
+    duckdb = "duckdb"
+    postgres = "postgres"
+    spark = "spark"
+    databricks = "databricks"
+    bigquery = "bigquery"
+
+
 class Derived(StrEnum):
     """Columns that can be derived from a number's own past."""
 

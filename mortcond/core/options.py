@@ -31,6 +31,7 @@ class About:
     repeats: bool = False  # of several values, whether one may come twice
     positional: bool = False
     python: bool = True  # whether the Python function has it too
+    secret: bool = False  # whether it may hold a password: its value is then in no manifest and no message
 
     @property
     def range(self) -> str:
@@ -119,6 +120,10 @@ class Options:
     def given(self, *names: str) -> list[str]:
         """Return those of the names (all, where none is named) that have another value than by default."""
         return [e.name for e in fields(self) if e.name in (names or (e.name,)) and getattr(self, e.name) != e.default]
+
+    def secret(self, name: str) -> bool:
+        """Say whether an option may hold a password."""
+        return about(self.__dataclass_fields__[name]).secret
 
 
 def flag(name: str) -> str:

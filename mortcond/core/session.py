@@ -13,6 +13,8 @@ from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest, library_versions, platform_record, rounded
 from mortcond.core.options import Options, plain
 
+HIDDEN = "(not recorded)"  # in the place of a value that may hold a password
+
 
 @dataclass(frozen=True)
 class Session:
@@ -40,7 +42,8 @@ class Session:
         given, filled = options.given(), options.filled()
         for name in options.__dataclass_fields__:
             source = self.caller if name in given else "default"
-            record[name] = {"value": plain(getattr(filled, name)), "source": source}
+            value = plain(getattr(filled, name))
+            record[name] = {"value": value if value is None or not options.secret(name) else HIDDEN, "source": source}
         for name, entry in self.options.items():
             record.setdefault(name, entry)
             record[name]["source"] = entry["source"]

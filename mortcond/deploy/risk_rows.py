@@ -10,10 +10,23 @@ from typing import Any
 import numpy as np
 
 from mortcond.deploy.stays import Stays, measured_hours
+from mortcond.variables import Variables
 from mortcond.variables.plausible import Doubts
 
 COLUMNS = ("stay_id", "risk", "never_measured", "warning", "reason")
 NO_NUMBER = "the network gave no number"
+
+
+def doubts_of(metadata: dict[str, Any] | None, margin: float = 0.0) -> Doubts | None:
+    """Return what can be compared with plausible ranges, None where the model does not say what it reads."""
+    inputs = (metadata or {}).get("inputs") or {}
+    try:
+        variables = Variables.from_dict(inputs["variables"])
+        scaling = (inputs["mean"], inputs["std"], inputs.get("scaled", True))
+        doubts = Doubts.of(variables, tuple(inputs["derive"]), *scaling, margin)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return None
+    return doubts if len(doubts.names) else None
 
 
 def of_batch(

@@ -5,7 +5,6 @@ A partition holds whole stays; on its worker, which needs mortcond's small insta
 file of events that is prepared and predicted like any other. The `.tflite` file travels with the function.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,19 +13,23 @@ from typing import Any
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
 from mortcond.core.session import Session
+from mortcond.deploy.risk_rows import doubts_of, of_batch, with_dropped
 from mortcond.deploy.runtime import Predictor
-from mortcond.deploy.stays import Stays, rows
+from mortcond.deploy.stays import Stays
 from mortcond.tables.engines import spark
 
-SCHEMA = "stay_id bigint, risk double, never_measured string, warning string"
+SCHEMA = "stay_id bigint, risk double, never_measured string, warning string, reason string"
 EVENT_COLUMNS = ("stay_id", "hours", "minutes", "variable", "value", "unit", "text")
 NEEDED = ("stay_id", "variable", "value")
 ROWS_A_PARTITION = 2_000_000  # of events: some 100 MB on the worker
+LEAST_PARTITIONS = 4
 BATCH_STAYS = 512
 
 
-def scored(master: str | None, data: str, model: Path, console: Console) -> Iterator[dict[str, Any]]:
-    """Yield a row a stay, sorted by stay_id: stay_id, risk, never_measured (names, joined by `;`) and warning.
+def scored(
+    master: str | None, data: str, model: Path, console: Console, strict: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield a row a stay, sorted by stay_id, as `risk_rows` gives them; never_measured are names, joined by `;`.
 
     Parameters
     ----------
@@ -44,52 +47,78 @@ def scored(master: str | None, data: str, model: Path, console: Console) -> Iter
         Spark cannot be reached, the table is missing or of another form, a worker found something that cannot be used.
     """
     where = f"Spark ({master or spark.DEFAULT_MASTER})"
-    variables = _names(model)
+    names = _names(model)
     with spark.session(master) as session, spark.explained(where):
         events = _events(session, data)
-        partitions = max(1, -(-events.count() // ROWS_A_PARTITION), session.sparkContext.defaultParallelism)
-        known = events.where(events.variable.isin(variables)).repartition(partitions, "stay_id")
-        found = known.mapInPandas(scorer(model.read_bytes()), SCHEMA).orderBy("stay_id")
+        if not events.where(events.variable.isin(names)).take(1):
+            problem = f"{data} has no row with a variable of {model} in column variable."
+            raise InputError(problem, f"Its variables are {', '.join(names)}.")
+        partitions = max(-(-events.count() // ROWS_A_PARTITION), LEAST_PARTITIONS)
+        parted = events.repartition(partitions, "stay_id")
+        score = scorer(model.read_bytes(), frozenset(names), strict)
         with console.progress(f"Predicting on {where}"):
+            found = parted.mapInPandas(score, SCHEMA).orderBy("stay_id")
             for row in found.toLocalIterator(prefetchPartitions=True):
                 yield row.asDict()
 
 
-def scorer(model: bytes) -> Callable[[Iterator], Iterator]:
-    """Return the function that Spark runs on each partition (pandas DataFrames of events in, of stays out)."""
+def scorer(model: bytes, names: frozenset[str], strict: bool) -> Callable[[Iterator], Iterator]:
+    """Return the function that Spark runs on each partition (pandas DataFrames of events in, of stays out).
+
+    names: under which the model's variables come; a partition without any of them holds stays without a measurement.
+    """
 
     def score(frames: Iterator) -> Iterator:
         with TemporaryDirectory(prefix="mortcond-") as folder:
-            events = Path(folder, "events.csv")
-            if _written(frames, events):
-                path = Path(folder, "model.tflite")
-                path.write_bytes(model)
-                yield from _scored(path, events)
+            events, path = Path(folder, "events.csv"), Path(folder, "model.tflite")
+            stays, known = _written(frames, events, names)
+            path.write_bytes(model)
+            if known:
+                yield from _scored(path, events, strict)
+            elif stays:
+                yield from _unmeasured(path, stays)
 
     return score
 
 
-def _scored(model: Path, events: Path) -> Iterator:
-    import pandas as pd
-
-    from mortcond.dataset import InputSpec, batches
+def _scored(model: Path, events: Path, strict: bool) -> Iterator:
+    from mortcond.dataset import InputSpec, raw_stays
 
     predictor = Predictor(model, threads=1)
     spec = InputSpec.from_dict(predictor.metadata["inputs"])
+    doubts = doubts_of(predictor.metadata)
     session = Session("predict", console=Console(quiet=True))
-    for batch in batches(events, spec, session, format="events", batch_stays=BATCH_STAYS, threads=1):
-        found = rows(Stays(batch.stay_id, batch.X), predictor.predict(batch.X), spec.feature_names)
-        yield pd.DataFrame([row | {"never_measured": ";".join(row["never_measured"])} for row in found])
+    how = {"format": "events", "strict": strict, "batch_stays": BATCH_STAYS, "threads": 1}
+    with raw_stays(events, spec, session, **how) as raw:
+        stays = (Stays(batch.stay_id, batch.X) for batch in raw.batches)
+        found = (list(of_batch(batch, predictor.predict(batch.x), spec.feature_names, doubts)) for batch in stays)
+        yield from map(_frame, with_dropped(found, raw.dropped))
 
 
-def _written(frames: Iterator, path: Path) -> bool:
-    """Write the rows of a partition as one CSV; say whether there were any."""
+def _unmeasured(model: Path, stays: set[int]) -> Iterator:
+    """Yield the rows of stays of which no variable was measured at all, as the cohort of events drops them."""
+    window = Predictor(model, threads=1).metadata["inputs"]["window_hours"]
+    reason = f"no_events_in_window (needs an event in the first {window} hours)"
+    yield from map(_frame, with_dropped(iter(()), dict.fromkeys(sorted(stays), reason)))
+
+
+def _frame(found: list[dict[str, Any]]):
+    import pandas as pd
+
+    rows = [row | {"never_measured": ";".join(row["never_measured"])} for row in found]
+    return pd.DataFrame(rows).astype({"stay_id": "int64", "risk": "float64"})
+
+
+def _written(frames: Iterator, path: Path, names: frozenset[str]) -> tuple[set[int], bool]:
+    """Write the rows of a partition as one CSV; return its stays, and whether any row has one of the names."""
+    stays: set[int] = set()
+    known = False
     with path.open("w", encoding="utf-8", newline="") as file:
-        started = False
-        for frame in frames:
-            frame.to_csv(file, index=False, header=not started)
-            started = True
-    return started and os.path.getsize(path) > 0
+        for number, frame in enumerate(frames):
+            frame.to_csv(file, index=False, header=number == 0)
+            stays |= set(frame.stay_id.dropna().astype("int64").tolist())
+            known = known or bool(frame.variable.isin(names).any())
+    return stays, known
 
 
 def _names(model: Path) -> list[str]:

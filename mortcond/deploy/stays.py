@@ -60,20 +60,3 @@ def measured_hours(x: np.ndarray, feature_names: tuple[str, ...]) -> tuple[list[
     columns = [index for index, name in enumerate(feature_names) if name.startswith(MASK)]
     names = [feature_names[column].removeprefix(MASK) for column in columns]
     return names, x[:, :, columns] > 0.5 if columns else None
-
-
-def rows(batch: Stays, risks: np.ndarray, feature_names: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield what there is to say of each stay: stay_id, risk, never_measured (names) and warning ("" where none)."""
-    names, measured = measured_hours(batch.x, feature_names)
-    for index, (stay_id, risk) in enumerate(zip(batch.stay_id, risks, strict=True)):
-        row = {"stay_id": int(stay_id), "risk": round(float(risk), 6), "never_measured": [], "warning": ""}
-        if measured is not None:
-            ever = measured[index].any(axis=0)
-            row["never_measured"] = [name for name, known in zip(names, ever, strict=True) if not known]
-            row["warning"] = _warning(measured[index].any(axis=1))
-        yield row
-
-
-def _warning(hours: np.ndarray) -> str:
-    missing = int(np.sum(~hours))
-    return f"nothing was measured in {missing} of {len(hours)} hours" if 2 * missing > len(hours) else ""

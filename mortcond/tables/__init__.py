@@ -58,6 +58,7 @@ class Records:
     notes: tuple[str, ...] = ()  # what the user should know: unknown variables ignored, values left out
     files: tuple[Path, ...] = ()  # the files that were read
     warnings: tuple[str, ...] = ()  # what the user should not overlook: values that no patient has
+    origin: str = ""  # of records of an engine: what and where it is
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,11 @@ def read(source: Path, variables: Variables, request: Request, format: str | Non
     """
     if request.engine is None and not source.exists():
         raise InputError(f"There is no {source}.", "Name a folder of records; mortcond fetch downloads open ones.")
-    if request.engine is None and request.scanned is None:
-        from mortcond.tables.doubts import doubted
+    from mortcond.tables.doubts import doubted
 
-    records = _adapter(format or detect(source)).read(source, variables, request)
-    return doubted(records, variables, request)
-    return _adapter(_mimic(source, request, format)).read(source, variables, request)
+    here = request.engine is None and request.scanned is None
+    name = format or detect(source) if here else _mimic(source, request, format)
+    return doubted(_adapter(name).read(source, variables, request), variables, request)
 
 
 def statement(

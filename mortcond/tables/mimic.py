@@ -70,7 +70,10 @@ def read(form: Form, source: Path, variables: Variables, request: Request) -> Re
         settled = charted.settle(connection, items, variables, request, locate, form.rules)
     stays, attrition, dropped = mimic3_cohort.finish(cohort, settled.with_events, settled.in_window, request)
     files = tuple(path for table in (*cohort.tables, *tables.values()) for path in table.files)
-    return Records(form.name, stays, settled.events, attrition, dropped, cohort.notes + zoned + settled.notes, files)
+    origin = f"{source} on {engine.where}" if engine else ""
+    notes = cohort.notes + zoned + settled.notes
+    known = {"notes": notes, "files": () if engine else files, "origin": origin}
+    return Records(form.name, stays, settled.events, attrition, dropped, **known)
 
 
 def statement(

@@ -4,6 +4,7 @@ Comes in: names of tables, and the portable statement. Goes out: small tables an
 machine. A module an engine; DuckDB, which reads files by itself, needs none.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,11 @@ class Engine(Protocol):
 
         Raises InputError where the engine cannot be reached any more, or cannot run it.
         """
+
+
+def address(source: Path) -> str:
+    """Return a SOURCE as an engine needs it: a path has lost a slash of s3a://bucket or hdfs://host on its way."""
+    return re.sub(r"^([A-Za-z][A-Za-z0-9+.-]+):/(?!/)", r"\1://", str(source))
 
 
 @contextmanager
