@@ -209,3 +209,28 @@ def test_no_tensorflow_is_loaded(folder, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "loaded" not in done.stderr
     assert (tmp_path / "a.html").is_file(), done.stderr
+
+
+@pytest.mark.parametrize(("runtime", "module"), [("c", None), ("onnx", "onnxruntime")])
+def test_bench_measures_what_is_exported(folder, tmp_path, runtime, module):
+    from mortcond.measure.worker import Worker
+
+    pytest.importorskip(module or "ctypes")
+    if runtime == "c" and compiled.compiler() is None:
+        pytest.skip("there is no C compiler on this machine")
+    x = validation(folder)
+    np.save(tmp_path / "x.npy", x)
+    worker = Worker()
+    made = worker.start(runtime, str(folder / "lstm" / "model.keras"), str(tmp_path))["file"]
+    worker.load(runtime, made, 1, str(tmp_path / "x.npy"))
+    worker.predict(str(tmp_path / "risks.npy"))
+    np.testing.assert_allclose(np.load(tmp_path / "risks.npy"), nodes().predict(x), rtol=0, atol=1e-5)
+    assert min(worker.measure(1, 0.01, 8)["us"]) > 0
+
+
+@pytest.mark.parametrize("module", ["mortcond.deploy.compiled", "mortcond.deploy.onnx_graph"])
+def test_a_directory_that_cannot_be_written_otherwise_ends_with_a_sentence(tmp_path, module):
+    command = [sys.executable, "-m", module, str(tmp_path), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("InputError: ")

@@ -27,8 +27,8 @@ from mortcond.dataset import InputSpec
 from mortcond.deploy import about, eight_bits, metadata, preparation, trial
 from mortcond.deploy.check import TOLERANCE, acceptable, differences
 from mortcond.deploy.directory import TFLITE
+from mortcond.deploy.kept import network_of, record_of
 from mortcond.deploy.weights import EIGHT_BITS
-from mortcond.exchange.load import Given, load
 from mortcond.network import Network
 from mortcond.options.export import ENDINGS, Export
 
@@ -121,7 +121,7 @@ def _source(session: Session, options: Export) -> tuple[Path, Manifest, dict[str
         rounded = own.quantization in EIGHT_BITS
         return directory, manifest, record, asked or ("int8" if rounded else "float32")
     directory, manifest = choose_model(session, named, lambda found: found.kind == "model", WHAT)
-    return directory, manifest, metadata.read(directory / TFLITE) or {}, asked or "float32"
+    return directory, manifest, record_of(directory), asked or "float32"
 
 
 def _directory_of(file: Path, own: Manifest) -> tuple[Path, Manifest]:
@@ -156,12 +156,7 @@ def _read(
             raise
         rounding = "; weights are rounded to the nearest step" if mode == "int8" else ""
         session.console.note(f"{error.problem} The file is checked on made-up stays{rounding}.")
-    return Model(directory, manifest, record, _network(directory), mode, train, val)
-
-
-def _network(directory: Path) -> Network:
-    kept = directory / "network.npz"
-    return Network.load(kept) if kept.is_file() else load(directory / "model.keras", Given(compare=False)).network
+    return Model(directory, manifest, record, network_of(directory), mode, train, val)
 
 
 # What goes out.

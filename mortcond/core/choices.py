@@ -147,6 +147,7 @@ class Runtime(StrEnum):
     savedmodel = "savedmodel"
     keras = "keras"
     onnx = "onnx"
+    c = "c"
 
 
 class SplitName(StrEnum):

@@ -57,3 +57,29 @@ def load(library: Path) -> Callable[[np.ndarray], np.ndarray]:
         return found
 
     return risks
+
+
+def build_directory(directory: Path, target: Path) -> None:
+    """Compile the network of a model directory; `target` is the shared library.
+
+    Raises InputError where it does not say how its inputs are prepared, or nothing can compile it.
+    """
+    from mortcond.core.manifest import read_manifest
+    from mortcond.dataset import InputSpec
+    from mortcond.deploy import c, preparation
+    from mortcond.deploy.about import about
+    from mortcond.deploy.kept import network_of, record_of
+
+    record = record_of(directory)
+    if not record.get("inputs"):
+        raise InputError(f"{directory} does not say how its inputs are prepared.", "Measure it by another --runtime.")
+    spec = InputSpec.from_dict(record["inputs"])
+    said = about(record, read_manifest(directory), spec.window_hours)
+    written = c.write(network_of(directory), preparation.of(spec), said, target.stem)
+    build(target.parent, *written, target.stem)
+
+
+if __name__ == "__main__":
+    from mortcond.deploy.kept import convert
+
+    convert(build_directory)

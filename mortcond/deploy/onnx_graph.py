@@ -301,3 +301,9 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     **dict.fromkeys(OF_TWO, _of_two),
     **dict.fromkeys(OVER_HOURS, _over_hours),
 }
+
+
+if __name__ == "__main__":
+    from mortcond.deploy.kept import convert, network_of
+
+    convert(lambda directory, target: target.write_bytes(to_onnx(network_of(directory))))

@@ -28,7 +28,7 @@ def count_macs(file: Path) -> int:
 
 def load(runtime: str, file: Path, threads: int) -> Callable[[int], Run]:
     """Load a model; return a function from a batch size to the function that runs such batches."""
-    return {"litert": _litert, "savedmodel": _savedmodel, "keras": _keras, "onnx": _onnx}[runtime](file, threads)
+    return _RUNTIMES[runtime](file, threads)
 
 
 def _litert(file: Path, threads: int) -> Callable[[int], Run]:
@@ -76,6 +76,16 @@ def _onnx(file: Path, threads: int) -> Callable[[int], Run]:
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     return lambda batch: lambda x: session.run(None, {"x": x})[0].reshape(-1)
+
+
+def _c(file: Path, threads: int) -> Callable[[int], Run]:
+    from mortcond.deploy.compiled import load as load_library
+
+    run = load_library(file)
+    return lambda batch: run
+
+
+_RUNTIMES = {"litert": _litert, "savedmodel": _savedmodel, "keras": _keras, "onnx": _onnx, "c": _c}
 
 
 def _tensorflow(threads: int):

@@ -163,8 +163,7 @@ def _apart(path: Path, namesakes: set[Path]) -> str:
 def _of_directory(path: Path, runtime: str, trust_changed: bool) -> Candidate:
     manifest = opened(path, trust_changed)
     tflite = path / "model.tflite"
-    files = {"litert": tflite, "savedmodel": path, "keras": path / "model.keras", "onnx": path / "model.keras"}
-    file = files[runtime]
+    file = {"litert": tflite, "savedmodel": path}.get(runtime, path / "model.keras")  # onnx and c are made of that
     if manifest.kind != "model" or not file.exists():
         raise InputError(f"{path} holds no {file.name} to measure.", "Name a directory that train or prune wrote.")
     if runtime == "savedmodel" and TRUSTED in manifest.extra:

@@ -25,7 +25,14 @@ from mortcond.core.signals import environment_of_worker
 from mortcond.measure.candidates import Candidate
 from mortcond.measure.machine import energy_joules
 
-AT_ONCE = {"litert": 12, "onnx": 4, "savedmodel": 2, "keras": 2}  # processes alive at a time: TensorFlow's take 0.5 GB
+# processes alive at a time: TensorFlow's take 0.5 GB
+AT_ONCE = {
+    "litert": 12,
+    "c": 12,
+    "onnx": 4,
+    "savedmodel": 2,
+    "keras": 2,
+}
 SAMPLE = 256  # stays that the timed calls go round
 SECONDS_A_ROUND = 0.08
 PATIENCE_SECONDS = 600.0  # that a worker may take for one answer: TensorFlow on a slow laptop, the slowest, takes 60

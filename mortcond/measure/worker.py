@@ -20,9 +20,11 @@ from mortcond.measure import backends
 MODULES = {
     "litert": "ai_edge_litert.interpreter",
     "onnx": "onnxruntime",
+    "c": "ctypes",
     "savedmodel": "tensorflow",
     "keras": "tensorflow",
 }
+MADE = {"onnx": ("mortcond.deploy.onnx_graph", ".onnx"), "c": ("mortcond.deploy.compiled", ".so")}  # by whom, ending
 FEWEST_CALLS, MOST_CALLS = 10, 20_000  # in one round
 
 
@@ -32,7 +34,7 @@ class Worker:
     def start(self, runtime: str, file: str, folder: str) -> dict[str, Any]:
         """Import and prepare what a runtime needs before the clock of the load starts; return the file to load."""
         import_module(MODULES[runtime])
-        return {"file": _as_onnx(Path(file), Path(folder)) if runtime == "onnx" else file}
+        return {"file": _made(runtime, Path(file), Path(folder)) if runtime in MADE else file}
 
     def load(self, runtime: str, file: str, threads: int, stays: str) -> dict[str, Any]:
         """Load the model; `load_ms` is the time from the file's name to a runtime that is ready for a batch of one."""
@@ -98,14 +100,15 @@ def peak_rss_mb() -> float:
         return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
 
 
-def _as_onnx(file: Path, folder: Path) -> str:
-    """Write a model directory as ONNX, in a process of its own: reading model.keras takes TensorFlow's memory."""
-    target = folder / f"{file.parent.name}.onnx"
-    command = [sys.executable, "-m", "mortcond.measure.onnx_graph", str(file.parent), str(target)]
+def _made(runtime: str, file: Path, folder: Path) -> str:
+    """Write a model directory as what a runtime loads, in a process of its own: that takes memory too."""
+    module, ending = MADE[runtime]
+    target = folder / f"{file.parent.name}{ending}"
+    command = [sys.executable, "-m", module, str(file.parent), str(target)]
     ends = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "env": environment_of_worker()}
     done = subprocess.run(command, text=True, check=False, **ends)
     if done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["the conversion to ONNX failed"])[-1])
+        raise RuntimeError((done.stderr.strip().splitlines() or [f"it could not be written for {runtime}"])[-1])
     return str(target)
 
 

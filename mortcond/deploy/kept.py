@@ -1,0 +1,41 @@
+"""What a model directory keeps: its network, read without TensorFlow, and what its `.tflite` says of its inputs.
+
+Comes in: a directory that was opened and found whole. Goes out: a Network, and its metadata.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mortcond.core.errors import InputError
+from mortcond.deploy import metadata
+from mortcond.deploy.directory import KERAS, TFLITE
+from mortcond.exchange.load import Given, load
+from mortcond.network import Network
+
+NETWORK = "network.npz"
+
+
+def network_of(directory: Path) -> Network:
+    """Return the trained network; raises InputError where the directory keeps none."""
+    kept = directory / NETWORK
+    return Network.load(kept) if kept.is_file() else load(directory / KERAS, Given(compare=False)).network
+
+
+def record_of(directory: Path) -> dict[str, Any]:
+    """Return the metadata of its `.tflite`, {} where there is none."""
+    file = directory / TFLITE
+    return (metadata.read(file) or {}) if file.is_file() else {}
+
+
+def convert(write: Callable[[Path, Path], None]) -> None:
+    """Be a program: `python -m MODULE DIRECTORY TARGET` writes a model directory in another form.
+
+    In a process of its own it leaves the memory of the one that measures as it was.
+    """
+    directory, target = (Path(argument) for argument in sys.argv[1:3])
+    try:
+        write(directory, target)
+    except (InputError, ModuleNotFoundError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
