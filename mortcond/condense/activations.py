@@ -3,11 +3,9 @@
 Comes in: a Network and scaled stays. Goes out: for each group of channels its outputs, hour by hour where it has hours.
 """
 
-from collections import defaultdict
-
 import numpy as np
 
-from mortcond.models.network import GATES, HiddenLSTMLayer, Network, summarise
+from mortcond.network import Network, Node
 
 
 def activations(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -18,52 +16,47 @@ def activations(network: Network, x: np.ndarray) -> dict[str, np.ndarray]:
     network
         Any network.
     x
-        (stays, hours, features), scaled. Recurrent layers give an observation for every stay and hour, dense layers
-        one for every stay.
+        (stays, hours, features), scaled. Recurrent layers give an observation for every stay and hour and one for the
+        state they begin with, dense layers one for every stay.
     """
-    recorded: dict[str, list[np.ndarray]] = defaultdict(list)
-    if network.recurrent:
-        state = _record_hours(network, x.astype(np.float64), recorded)
-    else:
-        state = summarise(x.astype(np.float64), network.summary, network.mask_columns)
-    for index, layer in enumerate(network.dense[:-1]):
-        state = layer(state)
-        recorded[f"dense.{index}"].append(state)
-    return {name: np.concatenate(parts) for name, parts in recorded.items()}
+    values = network.values(x.astype(np.float64))
+    found = {}
+    for node in network.nodes:
+        if node.layer.state_names:
+            found |= _of_hours(network, node, values)
+        elif node.layer.channels() and node != network.output:
+            found[node.name] = values[node.name].reshape(-1, values[node.name].shape[-1])
+    return found
 
 
-def layer_inputs(network: Network, x: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what enters recurrent layer `index` in every measured hour of every stay.
+def layer_inputs(network: Network, x: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return what enters a recurrent node in every hour that counts, of every stay.
 
     Returns
     -------
-    (inputs, h): the layer's input, (observations, inputs), and its hidden state before the hour, (observations, units).
+    (inputs, h): the layer's input, (observations, inputs), and its hidden state before the hour, (observations, units);
+    hour by hour, all stays of an hour together.
     """
-    seen: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def record(layer_index, inputs, h, measured):
-        if layer_index == index:
-            seen.append((inputs[measured], h[measured]))
-
-    network.walk(x.astype(np.float64), record)
-    return np.concatenate([inputs for inputs, _ in seen]), np.concatenate([h for _, h in seen])
-
-
-def _record_hours(network: Network, x: np.ndarray, recorded: dict[str, list[np.ndarray]]) -> np.ndarray:
-    def record(index, inputs, h, measured):
-        layer = network.recurrent[index]
-        recorded[f"recurrent.{index}"].append(h)
-        if isinstance(layer, HiddenLSTMLayer):
-            _record_gates(layer, f"recurrent.{index}", np.concatenate([inputs, h], axis=1), recorded)
-
-    state = network.walk(x, record)
-    recorded[f"recurrent.{len(network.recurrent) - 1}"].append(state)
-    return state
+    values = network.values(x.astype(np.float64))
+    node = network.node(name)
+    inputs, h = (_hours_first(array) for array in (values[node.inputs[0]], network.before(name, values)))
+    if len(node.inputs) == 1:
+        return _rows(inputs), _rows(h)
+    counts = _hours_first(values[node.inputs[1]]) > 0
+    return inputs[counts], h[counts]
 
 
-def _record_gates(layer: HiddenLSTMLayer, prefix: str, x_and_h: np.ndarray, recorded: dict) -> None:
-    for name, gate in zip(GATES, layer.gates, strict=True):
-        values = x_and_h
-        for depth, weights in enumerate(gate.hidden):
-            values = np.maximum(values @ weights, 0)
-            recorded[f"{prefix}.{name}.hidden.{depth}"].append(values)
+def _of_hours(network: Network, node: Node, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    h = network.before(node.name, values)
+    last = network.states(node.name, values)[:, 0 if node.layer.backwards else -1]
+    found = {node.name: np.concatenate([_rows(_hours_first(h)), last])}
+    x_and_h = _rows(_hours_first(np.concatenate([values[node.inputs[0]], h], axis=2)))
+    return found | {f"{node.name}.{name}": value for name, value in node.layer.neurons(x_and_h).items()}
+
+
+def _hours_first(array: np.ndarray) -> np.ndarray:
+    return np.swapaxes(array, 0, 1)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    return array.reshape(-1, array.shape[-1])

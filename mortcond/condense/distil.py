@@ -1,12 +1,12 @@
 """condense: what a teacher predicts, for a student to learn from (Hinton et al. 2015, the paper's [18]).
 
-Comes in: a trained Network and scaled stays. Goes out: its risks, the soft targets of `models.training.fit`.
+Comes in: a trained Network and scaled stays. Goes out: its risks, the soft targets of `training.training.fit`.
 """
 
 import numpy as np
 
 from mortcond.core.console import Console
-from mortcond.models.network import Network
+from mortcond.network import Network
 
 STAYS_AT_A_TIME = 512
 

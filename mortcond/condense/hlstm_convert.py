@@ -13,12 +13,14 @@ training stays as the parent itself sees them. With one layer and a hidden width
 column with both signs and the child equals the parent, since z = ReLU(z) - ReLU(-z).
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from mortcond.condense.activations import layer_inputs
-from mortcond.models.network import Gate, HiddenLSTMLayer, LSTMLayer, Network
+from mortcond.core.errors import InputError
+from mortcond.layers import HiddenLSTM
+from mortcond.layers.base import Gate
+from mortcond.layers.hidden_lstm import HiddenGate
+from mortcond.network import INPUT, Network, Node
 
 STAYS = 256  # x 48 hours: far more observations than the regression has unknowns
 RIDGE = 1e-6  # of the mean square of what is regressed on: keeps silent hidden units from exploding
@@ -37,24 +39,45 @@ def from_parent(parent: Network, initial: Network, x: np.ndarray, seed: int = 0)
     x
         Stays of the training split, (stays, hours, features), scaled; above STAYS, a draw of them with `seed`.
     """
+    stack = lstm_stack(parent)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(x))[:STAYS])
-    last = len(parent.recurrent) - 1
-    x_last, h_last = layer_inputs(parent, x[drawn], last)  # what the parent's last layer sees
-    x_first = layer_inputs(parent, x[drawn], 0)[0]
+    x_last, h_last = layer_inputs(parent, x[drawn], stack[-1].name)  # what the parent's last layer sees
+    x_first = layer_inputs(parent, x[drawn], stack[0].name)[0]
     x_and_h = np.concatenate([x_first, h_last], axis=1)  # what the child sees of the same hours
-    wanted = np.split(_before_activation(parent.recurrent[last], x_last, h_last), 4, axis=1)
-    columns = zip(_columns(parent), wanted, initial.recurrent[0].gates, strict=True)
-    gates = tuple(_gate(start, target, gate, x_and_h) for start, target, gate in columns)
-    return replace(initial, recurrent=(HiddenLSTMLayer(gates),), dense=parent.dense)
+    gates = [node.layer.gates(node.layer.arrays()) for node in (stack[0], stack[-1])]
+    wanted = np.split(_before_activation(gates[1], x_last, h_last), 4, axis=1)
+    fresh = initial.recurrent[0]
+    columns = zip(_columns(*gates), wanted, fresh.layer.hidden_gates, strict=True)
+    layer = HiddenLSTM(tuple(_gate(start, target, gate, x_and_h) for start, target, gate in columns))
+    dense = {node.name: parent[node.name] for node in parent.nodes if node.layer.affine}
+    return initial.with_layers({fresh.name: layer} | dense)
 
 
-def _columns(parent: Network) -> list[np.ndarray]:
+def lstm_stack(network: Network) -> tuple[Node, ...]:
+    """Return the LSTM layers that one hidden-layer LSTM can take the place of: one upon the other, then dense layers.
+
+    Raises InputError where the network is something else.
+    """
+    stack, source = network.recurrent, INPUT
+    for node in stack:
+        gates = node.layer.gates(node.layer.arrays())
+        plain = gates is not None and not gates[0].chain and not node.layer.backwards
+        if not plain or node.inputs[0] != source:
+            raise InputError(
+                f"{node.name} is no LSTM that reads the layer before it, forwards.",
+                "hlstm-convert takes a stack of LSTM layers; prune or quantise this network instead.",
+            )
+        source = node.name
+    others = [node for node in network.nodes if node not in stack and node.layer.arrays() and not node.layer.affine]
+    if not stack or others:
+        raise InputError("The network is no stack of LSTM layers.", "hlstm-convert takes one; train an lstm first.")
+    return stack
+
+
+def _columns(first: list[Gate], last: list[Gate]) -> list[np.ndarray]:
     """Return for each gate the parent's weights on [x_t, h_(t-1)]: (features + units, columns)."""
-    first, last = parent.recurrent[0], parent.recurrent[-1]
-    kernels = np.split(first.kernel, 4, axis=1)  # (features, units of the first layer)
-    recurrent_kernels = np.split(last.recurrent_kernel, 4, axis=1)  # (units, units)
-    columns = [_same_width(*pair) for pair in zip(kernels, recurrent_kernels, strict=True)]
-    return [np.concatenate(pair) for pair in columns]
+    pairs = [(below.kernel, above.recurrent_kernel) for below, above in zip(first, last, strict=True)]
+    return [np.concatenate(_same_width(*pair)) for pair in pairs]
 
 
 def _same_width(kernel: np.ndarray, recurrent_kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -63,11 +86,15 @@ def _same_width(kernel: np.ndarray, recurrent_kernel: np.ndarray) -> tuple[np.nd
     return tuple(np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in (kernel, recurrent_kernel))
 
 
-def _before_activation(layer: LSTMLayer, inputs: np.ndarray, h: np.ndarray) -> np.ndarray:
-    return inputs @ layer.kernel + h @ layer.recurrent_kernel + layer.bias  # (observations, 4 * units)
+def _before_activation(gates: list[Gate], inputs: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """Return the sums of all gates side by side, (observations, 4 * units)."""
+    kernel, recurrent_kernel = (
+        np.concatenate([getattr(gate, name) for gate in gates], axis=1) for name in ("kernel", "recurrent_kernel")
+    )
+    return inputs @ kernel + h @ recurrent_kernel + np.concatenate([gate.bias for gate in gates])
 
 
-def _gate(columns: np.ndarray, target: np.ndarray, initial: Gate, x_and_h: np.ndarray) -> Gate:
+def _gate(columns: np.ndarray, target: np.ndarray, initial: HiddenGate, x_and_h: np.ndarray) -> HiddenGate:
     hidden = [_filled(initial.hidden[0], np.concatenate([columns, -columns], axis=1))]
     for weights in initial.hidden[1:]:  # further hidden layers begin as "pass on": ReLU(ReLU(z)) = ReLU(z)
         hidden.append(np.eye(*weights.shape, dtype=weights.dtype))
@@ -75,7 +102,7 @@ def _gate(columns: np.ndarray, target: np.ndarray, initial: Gate, x_and_h: np.nd
     for weights in hidden:
         passed = np.maximum(passed @ weights, 0)
     output, bias = _ridge(passed, target)
-    return Gate(tuple(hidden), output.astype(initial.output.dtype), bias.astype(initial.bias.dtype))
+    return HiddenGate(tuple(hidden), output.astype(initial.output.dtype), bias.astype(initial.bias.dtype))
 
 
 def _filled(initial: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -13,13 +13,14 @@ Goes out: for each group of channels a score each; the lowest are cut.
 | random | the control |
 """
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from mortcond.channels import Group
 from mortcond.condense.activations import activations
-from mortcond.condense.channels import Group
-from mortcond.models.network import Network, summarise
+from mortcond.layers.operations import NUMPY
+from mortcond.network import Network, evaluate
 
 MAGNITUDES = ("mean", "l2")  # they depend on a layer's number of inputs: across layers, compare them normalised
 NEED_DATA = ("taylor", "fisher", "correlation")
@@ -76,9 +77,9 @@ def input_weights(network: Network, group: Group) -> np.ndarray:
     Biases are no inputs and left out.
     """
     arrays = network.arrays()
-    matrices = [arrays[slot.array] for slot in group.incoming if arrays[slot.array].ndim == 2]
-    columns = [matrix.reshape(-1, group.size) for matrix in matrices]  # (inputs * gates, channels)
-    return np.concatenate(columns).T.astype(np.float64)
+    matrices = [(arrays[slot.array], slot) for slot in group.makers if arrays[slot.array].ndim == 2]
+    columns = [np.take(matrix, slot.positions, slot.axis) for matrix, slot in matrices]  # (inputs, channels, gates)
+    return np.concatenate([array.swapaxes(1, 2).reshape(-1, group.size) for array in columns]).T.astype(np.float64)
 
 
 def loss_changes(network: Network, channel_groups: list[Group], x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
@@ -86,34 +87,41 @@ def loss_changes(network: Network, channel_groups: list[Group], x: np.ndarray, y
 
     A channel is silenced by turning the gain g of what reads it from 1 to 0; to first order the loss then changes by
     -dL/dg. The derivative is taken by a central difference of the reference evaluation in float64 (error about 1e-8):
-    two evaluations a channel, without a second implementation of every layer's gradient.
+    two evaluations of what comes after a channel, without a second implementation of every layer's gradient.
     """
-    network, x = _without_hours(network, x)
+    x = x.astype(np.float64)
     arrays = {name: array.astype(np.float64) for name, array in network.arrays().items()}
+    values = evaluate(network, NUMPY, arrays, x)
 
-    def losses(group: Group, channel: int, gain: float) -> np.ndarray:
+    def losses(group: Group, channel: int, gain: float, known: dict[str, Any]) -> np.ndarray:
         changed = dict(arrays)
         for slot in group.outgoing:
             changed[slot.array] = changed[slot.array].copy()
-            changed[slot.array][slot.indices(np.array([channel]), group.size)] *= gain  # what reads a channel is rows
-        risk = np.clip(network.with_arrays(changed).predict(x), 1e-12, 1 - 1e-12)
+            changed[slot.array][slot.of(np.array([channel]))] *= gain  # what reads a channel is rows
+        risk = evaluate(network, NUMPY, changed, x, known)[network.output.name][:, 0]
+        risk = np.clip(risk, 1e-12, 1 - 1e-12)
         return -np.where(y == 1, np.log(risk), np.log(1 - risk))
 
-    def change(group: Group, channel: int) -> np.ndarray:
-        return (losses(group, channel, 1 - EPSILON) - losses(group, channel, 1 + EPSILON)) / (2 * EPSILON)
+    def change(group: Group, channel: int, known: dict[str, Any]) -> np.ndarray:
+        below, above = (losses(group, channel, gain, known) for gain in (1 - EPSILON, 1 + EPSILON))
+        return (below - above) / (2 * EPSILON)
 
-    return {
-        group.name: np.stack([change(group, channel) for channel in range(group.size)], axis=1)
-        for group in channel_groups
-    }
+    found = {}
+    for group in channel_groups:
+        known = {name: values[name] for name in _untouched(network, group)}
+        found[group.name] = np.stack([change(group, channel, known) for channel in range(group.size)], axis=1)
+    return found
 
 
-def _without_hours(network: Network, x: np.ndarray) -> tuple[Network, np.ndarray]:
-    """Summarise the hours once, not for every channel, where the network sees nothing but their summary."""
-    if network.recurrent or network.summary != "mean":
-        return network, x
-    summary = summarise(x.astype(np.float64), network.summary, network.mask_columns)
-    return replace(network, hours=1, mask_columns=(-1,) * network.features), summary[:, None, :]
+def _untouched(network: Network, group: Group) -> set[str]:
+    """Return the nodes that do not depend on what reads the channels of a group."""
+    reading = {places.array for places in group.outgoing}
+    touched: set[str] = set()
+    for node in network.nodes:
+        own = any(f"{node.name}.{array}" in reading for array in node.layer.arrays())
+        if own or touched.intersection(node.inputs):
+            touched.add(node.name)
+    return {node.name for node in network.nodes} - touched
 
 
 def dissimilarity(outputs: np.ndarray) -> np.ndarray:

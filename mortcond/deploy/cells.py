@@ -3,13 +3,53 @@
 Comes in: a graph under construction. Goes out: its tensors.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from mortcond.deploy import ops
 from mortcond.deploy.graph import Subgraph, Tensor
+from mortcond.layers import Layer
+from mortcond.layers.base import Gate
 
 GATE_ORDER = (0, 1, 3, 2)  # input, forget, output, cell: the three sigmoids, then the tanh
+
+
+@dataclass(frozen=True)
+class Gated:
+    """A layer as the four gates of an LSTM, input, forget, cell and output."""
+
+    gates: tuple[Gate, ...]
+
+    @classmethod
+    def of(cls, layer: Layer) -> "Gated | None":
+        """Return a layer's gates; None where it has none."""
+        gates = layer.gates(layer.arrays())
+        return None if gates is None else cls(tuple(gates))
+
+    @property
+    def plain(self) -> bool:
+        """Say whether it is an LSTM without hidden layers in its gates."""
+        return not self.gates[0].chain
+
+    @property
+    def units(self) -> int:
+        return len(self.gates[0].bias)
+
+    @cached_property
+    def kernel(self) -> np.ndarray:
+        """Return what multiplies x, gates side by side in the order of GATES."""
+        return np.concatenate([gate.kernel for gate in self.gates], axis=1)
+
+    @cached_property
+    def recurrent_kernel(self) -> np.ndarray:
+        return np.concatenate([gate.recurrent_kernel for gate in self.gates], axis=1)
+
+    @cached_property
+    def bias(self) -> np.ndarray:
+        return np.concatenate([gate.bias for gate in self.gates])
 
 
 def magnitudes(main: Subgraph, stays: int) -> int:
@@ -23,6 +63,17 @@ def hours_that_count(main: Subgraph, sums: int) -> int:
     By way of bool and not by SIGN, whose NaN would be no hour and no row of a table.
     """
     return main.add("CAST", [main.add("CAST", [sums], "bool")])
+
+
+def every_hour(main: Subgraph, sums: int) -> int:
+    """Return ones (stays, hours): no hour is skipped."""
+    nothing = ops.multiply(main, sums, main.constant(np.zeros((), np.float32)))
+    return ops.add(main, nothing, main.constant(np.ones((), np.float32)))
+
+
+def backwards(main: Subgraph, x: int) -> int:
+    """Return x, (stays, hours, ...), with its hours from the last to the first."""
+    return main.add("REVERSE_V2", [x, main.integers(1)])
 
 
 def skipped_first(main: Subgraph, counts: int, hours: int) -> int:
@@ -41,13 +92,13 @@ def zeros(main: Subgraph, sums: int, width: int) -> int:
 
 def loop(
     main: Subgraph, condition: Subgraph, body: Subgraph, steps: int, read: list[int], states: list[int]
-) -> tuple[int, int]:
-    """Add the loop to `main`; return the last layer's h and c at its end.
+) -> tuple[int, ...]:
+    """Add the loop to `main`; return the states at its end.
 
-    Condition and body get as inputs: the step, `read` (never changed), then h and c of each layer.
+    Condition and body get as inputs: the step, `read` (never changed), then the states.
     """
     carried = [main.constant(np.zeros((), np.int32)), *read, *states]
-    options = schema.WhileOptionsT(condSubgraphIndex=1, bodySubgraphIndex=2)
+    options = schema.WhileOptionsT(condSubgraphIndex=condition.number, bodySubgraphIndex=body.number)
     results = main.add("WHILE", carried, count=len(carried), options=options)
     for source, result in zip(carried, results, strict=True):
         dtype = main.tensors[source].dtype
@@ -56,7 +107,7 @@ def loop(
             subgraph.input(dtype, ())
     limit = condition.constant(np.array(steps, np.int32))
     condition.outputs = [condition.add("LESS", [condition.inputs[0], limit], "bool")]
-    return results[-2], results[-1]
+    return results[1 + len(read) :]
 
 
 def next_step(body: Subgraph, step: int) -> int:

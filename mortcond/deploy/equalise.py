@@ -6,37 +6,50 @@ quantization through weight equalization and bias correction, section 4.1). One 
 and one scale all matrices that follow each other, so that it is stored once.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
-from mortcond.models.network import DenseLayer, Gate, HiddenLSTMLayer, Network
+from mortcond.channels import Group, groups
+from mortcond.network import Network
 
 ROUNDS = 20  # a layer between two others takes part in both; the ranges settle in a few rounds
 
 
 def equalise(network: Network) -> Network:
     """Return the network with the ranges of its ReLU units equalised: neurons of dense layers and inside LSTM gates."""
-    recurrent = tuple(_hidden(layer) if isinstance(layer, HiddenLSTMLayer) else layer for layer in network.recurrent)
-    return replace(network, recurrent=recurrent, dense=_dense(network.dense))
+    arrays = network.arrays()
+    for sequence in _sequences(network):
+        names = [group.makers[0].array for group in sequence] + [sequence[-1].outgoing[0].array]
+        matrices, factors = _equalised([arrays[name] for name in names])
+        for name, matrix in zip(names, matrices, strict=True):
+            arrays[name] = matrix.astype(arrays[name].dtype)
+        for group, factor in zip(sequence, factors, strict=True):
+            for slot in group.makers[1:]:  # biases
+                arrays[slot.array] = (arrays[slot.array] / factor).astype(arrays[slot.array].dtype)
+    return network.with_arrays(arrays)
 
 
-def _hidden(layer: HiddenLSTMLayer) -> HiddenLSTMLayer:
-    return HiddenLSTMLayer(tuple(_gate(gate) for gate in layer.gates))
+def _sequences(network: Network) -> list[list[Group]]:
+    """Return groups of ReLU units of which each is read by the matrix that makes the next, and by nothing else."""
+    found: list[list[Group]] = []
+    arrays = network.arrays()
+    for group in groups(network):
+        if not (group.rectified and _read_once(group, arrays)):
+            continue
+        last = found[-1][-1] if found else None
+        if last is not None and last.outgoing[0].array == group.makers[0].array:
+            found[-1].append(group)
+        else:
+            found.append([group])
+    return found
 
 
-def _dense(layers: tuple[DenseLayer, ...]) -> tuple[DenseLayer, ...]:
-    matrices, factors = _equalised([layer.kernel for layer in layers])
-    return tuple(
-        replace(layer, kernel=matrix.astype(layer.kernel.dtype), bias=(layer.bias / factor).astype(layer.bias.dtype))
-        for layer, matrix, factor in zip(layers, matrices, [*factors, 1.0], strict=True)
-    )
-
-
-def _gate(gate: Gate) -> Gate:
-    matrices, _ = _equalised([*gate.hidden, gate.output])
-    *hidden, output = (matrix.astype(gate.output.dtype) for matrix in matrices)
-    return replace(gate, hidden=tuple(hidden), output=output)
+def _read_once(group: Group, arrays: dict[str, np.ndarray]) -> bool:
+    """Say whether all rows of one matrix read a group, in its order, and nothing else does."""
+    if len(group.outgoing) != 1 or group.passing:
+        return False
+    reader = group.outgoing[0]
+    rows = np.arange(len(arrays[reader.array]))
+    return np.array_equal(reader.places, rows) and np.array_equal(reader.owners, rows)
 
 
 def _equalised(matrices: list[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray]]:

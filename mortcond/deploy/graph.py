@@ -1,6 +1,6 @@
 """Graphs of LiteRT operations, written straight to the flatbuffer that a `.tflite` file is. No TensorFlow.
 
-Comes in: tensors and operations, added one by one, by a function a network architecture (`recurrent`, `summary`).
+Comes in: tensors and operations, added one by one by the layers (`operations`, `loops`).
 Goes out: the bytes of a model, without names that nobody reads and with every equal buffer, vector and record written
 once: the graph around 8,000 weights takes 2 KB in place of the converter's 10.
 """
@@ -70,6 +70,7 @@ class Subgraph:
     """One subgraph: the main one, or the condition or body of a loop."""
 
     graph: "Graph"
+    number: int
     tensors: list[Tensor] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
@@ -136,7 +137,7 @@ class Graph:
         self.signature: tuple[str, list[str], list[str]] = ("serving_default", [], [])
 
     def subgraph(self) -> Subgraph:
-        self.subgraphs.append(Subgraph(self))
+        self.subgraphs.append(Subgraph(self, len(self.subgraphs)))
         return self.subgraphs[-1]
 
     def buffer(self, data: bytes) -> int:

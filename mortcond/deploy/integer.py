@@ -19,7 +19,8 @@ from mortcond.deploy import ops
 from mortcond.deploy.graph import Quantization, Subgraph
 from mortcond.deploy.rounding import quantise_rows
 from mortcond.deploy.weights import Weights
-from mortcond.models.network import DenseLayer, Network, summarise_in_parts
+from mortcond.layers import Dense
+from mortcond.network import INPUT, Network
 
 LEVELS = 255  # from -128 to 127
 KEPT = 0.9999  # of all values of training stays lie within the range of a hidden layer, or near that of the inputs
@@ -35,20 +36,30 @@ class Ranges:
     ends: tuple[tuple[float, float], ...]  # for each dense layer, the least and the largest value
 
 
+def fits(network: Network) -> bool:
+    """Say whether a network is dense layers with ReLU, two at least, on what has no weights and no hours."""
+    *hidden, _ = layers = network.tail
+    weighted = [node for node in network.nodes if node.layer.arrays()]
+    flat = layers[0].inputs[0] != INPUT and not network.over_hours[layers[0].inputs[0]]
+    return (
+        bool(hidden) and weighted == list(layers) and flat and all(node.layer.activation == "relu" for node in hidden)
+    )
+
+
 def learn(network: Network, x: np.ndarray | None) -> Ranges:
-    """Return the ranges of a dnn on training stays, (stays, hours, features), scaled; None: ranges of no meaning."""
-    features = len(network.dense[0].kernel)
+    """Return the ranges of a dense network on training stays, (stays, hours, features), scaled; None: of no meaning."""
+    first, *others = network.tail
+    features = len(first.layer.kernel)
     if x is None:
-        return Ranges(np.ones(features, np.float32), ((0.0, 1.0),) * len(network.dense))
-    state = summarise_in_parts(x, network.summary, network.mask_columns).astype(np.float64)
+        return Ranges(np.ones(features, np.float32), ((0.0, 1.0),) * len(network.tail))
+    values = network.values(x)
+    state = values[first.inputs[0]].astype(np.float64)
     largest = np.quantile(np.abs(state), KEPT, axis=0)
     divisors = np.where(largest > 0, largest**MIGRATED, 1.0).astype(np.float32)
     inputs = state / divisors
     near = FAR * np.array(_ends(inputs))
     ends = [(max(float(inputs.min()), near[0]), min(float(inputs.max()), near[1]))]
-    for layer in network.dense[:-1]:
-        state = layer(state)
-        ends.append(_ends(state))
+    ends += [_ends(values[node.inputs[0]].astype(np.float64)) for node in others]
     return Ranges(divisors, tuple(ends))
 
 
@@ -59,7 +70,7 @@ def _ends(values: np.ndarray) -> tuple[float, float]:
 
 def dense(graph: Subgraph, network: Network, weights: Weights, x: int, learned: Ranges) -> int:
     """Add a network's dense layers; x is the summary, (stays, inputs) float."""
-    first, *others = network.dense
+    first, *others = (node.layer for node in network.tail)
     divisors = learned.divisors
     moments = dict(weights.moments)
     if "dense.0" in moments:
@@ -68,11 +79,11 @@ def dense(graph: Subgraph, network: Network, weights: Weights, x: int, learned: 
     x = ops.multiply(graph, x, graph.constant(1 / divisors))
     scales = [activation_scale(*ends) for ends in learned.ends]
     x = graph.add("QUANTIZE", [x], "int8", quantization=scales[0], shape=(-1, len(divisors)))
-    smoothed = DenseLayer(first.kernel * divisors[:, None], first.bias, first.activation)
+    smoothed = Dense(first.kernel * divisors[:, None], first.bias, first.activation)
     for index, layer in enumerate((smoothed, *others[:-1])):
         name, steps = f"dense.{index}", (scales[index], scales[index + 1])
         x = _hidden(graph, weights, name, layer, x, steps, moments.get(name))
-    last = network.dense[-1]
+    last = others[-1]
     x = graph.add("DEQUANTIZE", [x], version=2, shape=(-1, len(last.kernel)))
     x = weights.linear(graph, x, f"dense.{len(others)}", last.kernel, last.bias)
     return graph.add("LOGISTIC", [x], shape=(-1, 1))
@@ -82,7 +93,7 @@ def _hidden(
     graph: Subgraph,
     weights: Weights,
     name: str,
-    layer: DenseLayer,
+    layer: Dense,
     x: int,
     steps: tuple[Quantization, Quantization],
     moments: np.ndarray | None,

@@ -16,6 +16,11 @@ def linear(
     return graph.add("FULLY_CONNECTED", [x, weights, -1 if bias is None else bias], version=5, options=options)
 
 
+def product_of_groups(graph: Subgraph, x: int, weights: int) -> int:
+    """x @ weights for each of several groups: (groups, stays, inputs) and (groups, inputs, outputs)."""
+    return graph.add("BATCH_MATMUL", [x, weights], options=schema.BatchMatMulOptionsT())
+
+
 def whole_linear(graph: Subgraph, inputs: list[int], scale: Quantization, shape: tuple[int, ...]) -> int:
     """ReLU(x @ weights.T + bias) in whole numbers: x and weights int8, bias int32; the output int8 with its scale."""
     options = schema.FullyConnectedOptionsT(fusedActivationFunction=_activation(True))
@@ -60,12 +65,12 @@ def reshape(graph: Subgraph, x: int, *shape: int, dtype: str = "float32") -> int
     return graph.add("RESHAPE", [x, graph.integers(*shape)], dtype)
 
 
-def pad(graph: Subgraph, x: int, ends: list[tuple[int, int]], value: float = 0.0) -> int:
+def pad(graph: Subgraph, x: int, ends: list[tuple[int, int]], value: float = 0.0, dtype: str = "float32") -> int:
     """Add zeros, or another value, at both ends of each axis."""
     where = graph.constant(np.array(ends, np.int32))
     if value:
         return graph.add("PADV2", [x, where, graph.constant(np.array(value, np.float32))])
-    return graph.add("PAD", [x, where])
+    return graph.add("PAD", [x, where], dtype)
 
 
 def reduce(graph: Subgraph, operation: str, x: int, axis: int, keep: bool = False) -> int:

@@ -1,6 +1,6 @@
 """The graph of two LSTM layers as one of their joint width, the second an hour behind the first (a "wavefront").
 
-Comes in: a Network with two LSTM layers. Goes out: its LiteRT graph. Every operation of an hour is called once, not
+Comes in: a stack of two LSTM layers (see `stack`). Goes out: h of both. Every operation of an hour is called once, not
 once a layer. The product of the states has a block of zeros, for the first layer does not see the second; it is not
 stored. Two or three hours make one turn of the loop, since a turn costs as much as several operations.
 
@@ -23,23 +23,29 @@ from dataclasses import dataclass
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from mortcond.deploy import cells, ops
-from mortcond.deploy.graph import Graph, Subgraph, Tensor
+from mortcond.deploy import cells, ops, stack
+from mortcond.deploy.cells import Gated
+from mortcond.deploy.graph import Subgraph, Tensor
+from mortcond.deploy.operations import LiteRTOperations, Mask, Value
 from mortcond.deploy.weights import Weights
-from mortcond.models.network import LSTMLayer, Network
+from mortcond.network import Network
+from mortcond.stages import Loop
 
-STEPS = 3  # hours a turn: for single stays 2 are 3 % slower, 1 is 15 %, 4 are no faster
-STEPS_SMALL = 2  # without the third and the first step of its own a file is 1 KB smaller
+STEPS = stack.STEPS  # hours a turn: for single stays 2 are 3 % slower, 1 is 15 %, 4 are no faster
+STEPS_SMALL = stack.STEPS_SMALL  # without the third and the first step of its own a file is 1 KB smaller
 SMALL = 6_000  # parameters, up to which that KB counts in an 8-bit file
 SHUT, REST, FIRST_HOUR = 0, 1, 2  # rows of the table
-JOINT = "recurrent.0 and recurrent.1"
 FAR_BELOW_ZERO = -1e4  # exp of it is 0 in float32
+
+
+Pair = tuple[Gated, Gated]
 
 
 @dataclass(frozen=True)
 class Shape:
     """The sizes of the joint layer."""
 
+    name: str  # of both layers together
     hours: int
     units: int  # of the wider layer; the other one is filled up with units that are always 0
     small: bool  # whether bytes count more than time
@@ -64,41 +70,43 @@ class Shape:
         return self.opening + self.turns * self.steps - self.hours - 1
 
 
-def fits(network: Network) -> bool:
-    """Say whether a network is one of two LSTM layers."""
-    return len(network.recurrent) == 2 and all(isinstance(layer, LSTMLayer) for layer in network.recurrent)
+def fits(network: Network, loop: Loop) -> bool:
+    """Say whether a loop is a stack of two LSTM layers."""
+    return len(loop.nodes) == 2 and stack.fits(network, loop) and all(Gated.of(n.layer).plain for n in loop.nodes)
 
 
-def build(network: Network, weights: Weights) -> Graph:
-    """Return the graph from `stays` (stays, hours, features) to `risk` (stays, 1)."""
-    graph = Graph()
-    main, condition, body = graph.subgraph(), graph.subgraph(), graph.subgraph()
-    stays = main.input("float32", (-1, network.hours, network.features))
-    first, second = network.recurrent
+def joint_name(loop: Loop) -> str:
+    """Return the name of the matrix of both layers."""
+    return " and ".join(node.name for node in loop.nodes)
+
+
+def add(operations: LiteRTOperations, network: Network, loop: Loop, x: Value, mask: Mask | None) -> Value:
+    """Add both layers to the graph; return the last h, (stays, 1, layers, units), of which the second's is its own."""
+    main, weights = operations.graph, operations.weights
+    condition, body = main.graph.subgraph(), main.graph.subgraph()
+    layers = first, second = tuple(Gated.of(node.layer) for node in loop.nodes)
     small = weights.mode == "int8" and network.parameters <= SMALL
-    shape = Shape(network.hours, max(first.units, second.units), small)
-    sums = cells.magnitudes(main, stays)
+    shape = Shape(joint_name(loop), operations.length, max(first.units, second.units), small)
+    stays, sums, counts = stack.hours_of(operations, loop, x, mask)
     nothing = ops.reshape(main, cells.zeros(main, sums, shape.units), -1, 1, 1, shape.units)
-    table = _table(main, shape, _product(main, shape, first, stays, weights), nothing)
-    rows = _rows(main, shape, cells.hours_that_count(main, sums))  # (stays, steps in all, layers)
+    product = _product(main, shape, f"{loop.nodes[0].name}.input", first, stays, weights)
+    table = _table(main, shape, product, nothing)
+    rows = _rows(main, shape, counts())  # (stays, steps in all, layers)
     if shape.opening:
         now, rows = ops.split(main, rows, [shape.opening, shape.turns * shape.steps], 1)
-        states = _first_step(main, shape, network.recurrent, weights, ops.gather(main, table, now, 1, batch_dims=1))
+        states = _first_step(main, shape, layers, weights, ops.gather(main, table, now, 1, batch_dims=1))
     else:
         states = [ops.add(main, nothing, main.constant(np.zeros((2, 1), np.float32)))] * 2  # (stays, 1, layers, units)
     by_turn = ops.reshape(main, rows, -1, shape.turns, shape.steps, 2, dtype="int32")
     h, _ = cells.loop(main, condition, body, shape.turns, [by_turn, table], states)
-    _turn(body, shape, network.recurrent, weights)
-    # The dense layer sees the states of layer 2 alone: its weights for those of layer 1 are zeros.
-    kernel = np.pad(network.dense[0].kernel, [(shape.units, shape.units - second.units), (0, 0)])
-    main.outputs = [weights.never_from_nan(main, weights.dense(main, network, h, kernel), sums)]
-    graph.name(["stays"], ["risk"])
-    return graph
+    _turn(body, shape, layers, weights)
+    # What follows reads the states of layer 2 alone: its weights for those of layer 1 are zeros.
+    return Value(operations, h, second.units, None, 4, (shape.units, shape.units - second.units))
 
 
-def _product(main: Subgraph, shape: Shape, layer: LSTMLayer, stays: int, weights: Weights) -> int:
+def _product(main: Subgraph, shape: Shape, name: str, layer: Gated, stays: int, weights: Weights) -> int:
     """Return x's part of the first layer's sums, (stays, hours, gates * units)."""
-    product = weights.of_each_hour(main, stays, "recurrent.0.input", cells.flat(cells.gate_major(layer.kernel)))
+    product = weights.of_each_hour(main, stays, name, cells.flat(cells.gate_major(layer.kernel)))
     if layer.units == shape.units:
         return product
     by_gate = ops.reshape(main, product, -1, shape.hours, 4, layer.units)
@@ -133,18 +141,16 @@ def _rows(main: Subgraph, shape: Shape, counts: int) -> int:
     return main.add("CAST", [rows], "int32")
 
 
-def _first_step(
-    main: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights, x: int
-) -> tuple[int, int]:
+def _first_step(main: Subgraph, shape: Shape, layers: Pair, weights: Weights, x: int) -> tuple[int, int]:
     """Return h and c, (stays, 1, layers, units), after a step from states of 0 that reads x."""
-    bias = weights.bias(main, JOINT, *_joint_kernel(shape, *layers))
+    bias = weights.bias(main, shape.name, *_joint_kernel(shape, *layers))
     z = ops.add(main, x, ops.reshape(main, bias, 2, 4 * shape.units))
     i, _, o, g = cells.activated(main, z, 3)
     c = ops.multiply(main, i, g)
     return ops.multiply(main, o, main.add("TANH", [c])), c
 
 
-def _turn(body: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights) -> None:
+def _turn(body: Subgraph, shape: Shape, layers: Pair, weights: Weights) -> None:
     """Some hours of both layers: the first at its hour, the second at the one before."""
     turn, rows, table, h, c = body.inputs
     now = ops.gather(body, rows, turn, 1, dtype="int32")  # (stays, steps, layers)
@@ -154,27 +160,25 @@ def _turn(body: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], wei
     body.outputs = [cells.next_step(body, turn), rows, table, h, c]
 
 
-def _step(graph: Subgraph, shape: Shape, layers: tuple[LSTMLayer, LSTMLayer], weights: Weights, x: int, h: int, c: int):
+def _step(graph: Subgraph, shape: Shape, layers: Pair, weights: Weights, x: int, h: int, c: int):
     """Return h and c, (stays, 1, layers, units), after a step that reads x, (stays, 1, layers, gates * units)."""
-    product = weights.linear(graph, h, JOINT, *_joint_kernel(shape, *layers), block=shape.units)
+    product = weights.linear(graph, h, shape.name, *_joint_kernel(shape, *layers), block=shape.units)
     z = ops.add(graph, ops.reshape(graph, product, -1, 1, 2, 4 * shape.units), x)
     return cells.new_state(graph, *cells.activated(graph, z, 3), c)
 
 
-def join(network: Network, moments: dict[str, np.ndarray]) -> None:
-    """Put the moments of a network's layers in the order of the joint layer's inputs: layers, then units."""
-    first, second = network.recurrent
-    units = max(first.units, second.units)
-    where = np.concatenate([np.arange(first.units), units + np.arange(second.units)])
-    joint, head = np.zeros((2, 2 * units, 2 * units))
-    joint[np.ix_(where, where)] = moments.pop("recurrent.1")  # of layer 1's h and layer 2's, an hour behind
-    moments.pop("recurrent.0")  # the same but for the last hour
-    own = where[first.units :]
-    head[np.ix_(own, own)] = moments["dense.0"]
-    moments |= {JOINT: joint, "dense.0": head}
+def join(loop: Loop, moments: dict[str, np.ndarray]) -> None:
+    """Put the moments of both layers in the order of the joint layer's inputs: layers, then units."""
+    first, second = (node.layer.units for node in loop.nodes)
+    units = max(first, second)
+    where = np.concatenate([np.arange(first), units + np.arange(second)])
+    joint = np.zeros((2 * units, 2 * units))
+    joint[np.ix_(where, where)] = moments.pop(loop.nodes[1].name)  # of layer 1's h and layer 2's, an hour behind
+    moments.pop(loop.nodes[0].name)  # the same but for the last hour
+    moments[joint_name(loop)] = joint
 
 
-def _joint_kernel(shape: Shape, first: LSTMLayer, second: LSTMLayer) -> tuple[np.ndarray, np.ndarray]:
+def _joint_kernel(shape: Shape, first: Gated, second: Gated) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel (layers * units, layers * gates * units) and bias of both layers' states together."""
     kernel = np.zeros((2, shape.units, 2, 4, shape.units), np.float32)  # from layer and unit to layer, gate and unit
     bias = np.zeros((2, 4, shape.units), np.float32)

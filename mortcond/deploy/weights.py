@@ -13,7 +13,6 @@ from mortcond.core.choices import Mode
 from mortcond.deploy import ops
 from mortcond.deploy.graph import Blocks, Quantization, Subgraph
 from mortcond.deploy.rounding import quantise
-from mortcond.models.network import Network
 
 MODES = tuple(Mode)
 EIGHT_BITS = ("dynamic", "int8", "integer")
@@ -112,26 +111,37 @@ class Weights:
         self.note(f"{name}.bias", bias, "float32", why)
         return graph.constant(bias)
 
-    def dense(
-        self, graph: Subgraph, network: Network, x: int, first: np.ndarray | None = None, bias: bool = True
-    ) -> int:
-        """Add a network's dense layers and the sigmoid of the last.
+    def stacked(self, graph: Subgraph, name: str, kernels: np.ndarray) -> int:
+        """Return the constant of a matrix a group, (groups, inputs, outputs), as float32 in the graph."""
+        key = (id(graph), name)
+        if key in self.placed:
+            return self.placed[key][0]
+        kernels = np.ascontiguousarray(kernels, np.float32)
+        if self.mode == "float32":
+            self.note(f"{name}.kernel", kernels, "float32", "the mode asks for it")
+            tensor = graph.constant(kernels)
+        elif self.mode == "float16":
+            self.note(f"{name}.kernel", kernels, "float16", "the mode asks for it; widened once, at load")
+            tensor = self._widened(graph, graph.constant(kernels.astype(np.float16)), kernels.shape)
+        else:
+            stored, scale = self._rounded_groups(name, kernels)
+            self.note(f"{name}.kernel", kernels, "int8", "one scale for all groups; widened once, at load")
+            tensor = self._widened(graph, graph.constant(stored, scale), kernels.shape)
+        self.placed[key] = (tensor, None)
+        return tensor
 
-        The first one may have another kernel, `first`, and no bias of its own, where x has other columns.
-        """
-        for index, layer in enumerate(network.dense):
-            own, relu = index > 0, layer.activation == "relu"
-            kernel = layer.kernel if own or first is None else first
-            x = self.linear(graph, x, f"dense.{index}", kernel, layer.bias if own or bias else None, relu)
-        return graph.add("LOGISTIC", [x], shape=(-1, 1))
+    def _rounded_groups(self, name: str, kernels: np.ndarray) -> tuple[np.ndarray, Quantization]:
+        """Round the matrix of each group by the moments of its own inputs, all in steps of one size."""
+        _, scale = quantise(_outputs_first(kernels.reshape(-1, kernels.shape[2])))
+        moments = self.moments.get(name, [None] * len(kernels))
+        rounded = [quantise(kernel.T, own, like=scale)[0].T for kernel, own in zip(kernels, moments, strict=True)]
+        return np.ascontiguousarray(rounded), scale
 
     def never_from_nan(self, graph: Subgraph, risk: int, values: int) -> int:
         """Return the risk, (stays, 1), but NaN where any of `values`, (stays, any), is NaN or infinite.
 
-        Rounded to 8 bits a NaN would be a number, and the risk one that nothing stands behind.
+        Rounded to 8 bits a NaN would be a number, and the risk one that nothing stands behind. Floats hand it on.
         """
-        if self.mode not in WITH_8_BIT_INPUTS:
-            return risk  # floats hand a NaN on by themselves
         nothing = ops.multiply(
             graph, ops.reduce(graph, "SUM", values, 1, keep=True), graph.constant(np.zeros(1, np.float32))
         )
