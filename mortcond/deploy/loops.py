@@ -141,16 +141,10 @@ class _Loop:
                 counts = [self._counts(node) for node in group.nodes]
                 same = len({value.tensor for value in counts}) == 1
                 found[f"{group.name}/counts"] = self._reading(counts[:1] if same else counts)
-        backwards = self.loop.recurrent[0].layer.backwards
-        for name in self._read_between():
+        for name, backwards in self.loop.read_between():
             x = self.operations.hours_first(self.values[name])
-            found[name] = self._reading([self._turned(x, backwards)])
+            found[_between(name, backwards)] = self._reading([self._turned(x, backwards)])
         return found
-
-    def _read_between(self) -> list[str]:
-        """Return values of before the loop that its other nodes read hour by hour."""
-        others = (node for node in self.loop.nodes if not node.layer.state_names)
-        return sorted({name for node in others for name in node.inputs if name in self.values})
 
     def _projected(self, node: Node) -> Value:
         """Return what x gives to a node, (hours, stays, width), in the order in which it steps."""
@@ -236,13 +230,17 @@ class _Loop:
     ) -> dict[Group, list[int]]:
         """Return the states of all groups after an hour."""
         by_node = {node: group for group in groups for node in group.nodes}
-        values = {name: Value(inner, read[name], self.values[name].width, None, 3) for name in self._read_between()}
+        values: dict[str, Value] = {}
+        for name, backwards in self.loop.read_between():
+            tensor = read[_between(name, backwards)]
+            values[_between(name, backwards)] = Value(inner, tensor, self.values[name].width, None, 3)
         new: dict[Group, list[int]] = {}
         for node in self.loop.nodes:
             group = by_node.get(node)
             if group is None:
-                weights = Group((node,)).weights({})
-                values[node.name] = node.layer.forward(inner, weights, *(values[name] for name in node.inputs))
+                backwards = self.loop.backwards(node)
+                inputs = (values.get(name) or values[_between(name, backwards)] for name in node.inputs)
+                values[node.name] = node.layer.forward(inner, Group((node,)).weights({}), *inputs)
             elif group not in new:
                 new[group] = self._group_step(inner, group, read, values, states[group])
                 if len(group.nodes) == 1:
@@ -311,6 +309,11 @@ class _Loop:
         units = node.layer.units
         sequence = ops.reshape(self.operations.graph, after, self.operations.length, -1, units)
         return self._turned(Value(self.operations, sequence, units, 0, 3), node.layer.backwards)
+
+
+def _between(name: str, backwards: bool) -> str:
+    """Return the name of a sequence as a loop reads it in one direction."""
+    return f"{name}/{'backwards' if backwards else 'forwards'}"
 
 
 def _moved(body: Subgraph, old: int, new: int, counts: int) -> int:
