@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from condense_networks import dnn, hlstm, lstm, stays
+from condense_networks import GENERAL, dnn, hlstm, lstm, stays
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mortcond.condense.channels import groups
+from mortcond.channels import groups
 from mortcond.condense.cut import cut, silence
 from mortcond.condense.schedule import plan
 from mortcond.condense.score import dissimilarity, input_weights, loss_changes, score
@@ -22,6 +22,7 @@ NETWORKS = {
     "hlstm with two hidden layers": lambda: hlstm(4, (5, 3)),
     "two layers of hlstm": lambda: hlstm(4, (5,), layers=2),
     "dnn": dnn,
+    **GENERAL,
 }
 
 
@@ -86,7 +87,7 @@ def test_hidden_neurons_of_the_gates_are_an_axis_of_their_own():
     assert len(by_axis["hidden"]) == 4
     assert set(by_axis["both"]) == {*by_axis["units"], *by_axis["hidden"]}
     kept = select(score(network, "mean", groups(network, "hidden")), Amount(0.5))
-    assert cut(network, kept).recurrent[0].units == 16
+    assert cut(network, kept)["recurrent.0"].units == 16
 
 
 # Scores
@@ -94,7 +95,7 @@ def test_hidden_neurons_of_the_gates_are_an_axis_of_their_own():
 
 def test_mean_is_the_mean_absolute_weight_over_the_four_gates():
     network = lstm((3,))
-    layer = network.recurrent[0]
+    layer = network["recurrent.0"]
     unit_1 = [layer.kernel[:, gate * 3 + 1] for gate in range(4)] + [
         layer.recurrent_kernel[:, gate * 3 + 1] for gate in range(4)
     ]
@@ -108,7 +109,7 @@ def test_mean_is_the_mean_absolute_weight_over_the_four_gates():
 def test_input_weights_of_a_hidden_neuron_are_its_column_of_h():
     network = hlstm(4, (5,))
     forget = next(group for group in groups(network) if group.name == "recurrent.0.forget.hidden.0")
-    np.testing.assert_array_equal(input_weights(network, forget), network.recurrent[0].gates[1].hidden[0].T)
+    np.testing.assert_array_equal(input_weights(network, forget), network["recurrent.0"].hidden_gates[1].hidden[0].T)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -119,7 +120,7 @@ def test_first_order_change_of_the_loss_matches_a_weakened_channel(name):
     arrays = {key: array.astype(float).copy() for key, array in network.arrays().items()}
     weaker = 0.999
     for slot in group.outgoing:
-        arrays[slot.array][slot.start] *= weaker  # channel 0
+        arrays[slot.array][slot.of(np.array([0]))] *= weaker
     risk, before = network.with_arrays(arrays).predict(x), network.predict(x)
     loss = [-np.where(y == 1, np.log(p), np.log(1 - p)) for p in (risk, before)]
     np.testing.assert_allclose(changes[:, 0], (loss[0] - loss[1]) / (1 - weaker), atol=2e-3)

@@ -1,14 +1,12 @@
 """Equalised weights predict the same, and one scale a matrix fits them better."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from condense_networks import dnn, hlstm, lstm, stays
+from condense_networks import GENERAL, dnn, hlstm, lstm, stays
 
 from mortcond.deploy.equalise import equalise
 from mortcond.deploy.rounding import quantise
-from mortcond.models.network import Network
+from mortcond.network import Network
 
 PAIRS = [("dense.0.kernel", "dense.0.bias", "dense.1.kernel"), ("hidden.0", None, "output")]  # into, bias, out of
 
@@ -39,7 +37,7 @@ def rounded(network: Network) -> Network:
     )
 
 
-NETWORKS = [dnn(), hlstm(hidden=(5,)), hlstm(hidden=(5,), layers=2), lstm()]
+NETWORKS = [dnn(), hlstm(hidden=(5,)), hlstm(hidden=(5,), layers=2), lstm(), *(make() for make in GENERAL.values())]
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.arch)
@@ -60,14 +58,14 @@ def test_eight_bits_lose_less(network):
 
 def test_a_unit_that_nothing_reaches_is_left_as_it_is():
     network = dnn()
-    kernel = network.dense[0].kernel.copy()
+    kernel = network["dense.0"].kernel.copy()
     kernel[:, 2] = 0
-    dead = replace(network, dense=(replace(network.dense[0], kernel=kernel), *network.dense[1:]))
+    dead = network.with_arrays(network.arrays() | {"dense.0.kernel": kernel})
     x, _ = stays()
     assert equalise(dead).predict(x) == pytest.approx(dead.predict(x), abs=1e-12)
 
 
 def test_all_dense_matrices_get_one_scale():
     network = equalise(uneven(dnn()))
-    scales = {float(quantise(layer.kernel.T)[1].scale[0]) for layer in network.dense}
+    scales = {float(quantise(layer.kernel.T)[1].scale[0]) for layer in (node.layer for node in network.tail)}
     assert len(scales) == 1

@@ -2,15 +2,14 @@
 
 import numpy as np
 import pytest
-from condense_networks import dnn, hlstm, lstm, stays
+from condense_networks import GENERAL, dnn, hlstm, lstm, stays
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mortcond.deploy import recurrent, summary, tflite
+from mortcond.deploy import tflite
 from mortcond.deploy.moments import second_moments
 from mortcond.deploy.rounding import INT8_LIMIT, quantise
-from mortcond.deploy.weights import Weights, row_factors
-from mortcond.models.network import DenseLayer, Network
+from mortcond.deploy.weights import row_factors
 
 
 def inputs_alike(observations=400, inputs=12, seed=0) -> np.ndarray:
@@ -81,7 +80,8 @@ NETWORKS = {
     "lstm of three layers": lstm((4, 3, 2)),
     "hlstm of two layers": hlstm(layers=2),
     "dnn": dnn(),
-    "dnn with masks": Network(**(vars(dnn()) | {"mask_columns": (4, 5, -1, -1, -1, -1)})),
+    **{name: make() for name, make in GENERAL.items()},
+    "dnn with masks": dnn(masks=(4, 5, -1, -1, -1, -1)),
 }
 
 
@@ -95,10 +95,9 @@ def test_there_are_moments_for_every_matrix_of_a_graph(name, monkeypatch):
             quantise(rows, moments, like),
         )[1],
     )
-    weights = Weights("int8", second_moments(network, stays()[0]))
-    (recurrent if network.recurrent else summary).build(network, weights)
+    tflite.build(network, "int8", stays()[0])
     matrices = [(rows, moments) for rows, moments, like in asked.values() if like is None]
-    assert len(matrices) >= len(network.dense)
+    assert len(matrices) >= len(network.tail)
     for rows, moments in matrices:
         assert moments.shape == (rows.shape[1],) * 2
         assert np.linalg.eigvalsh(moments).min() > -1e-6 * max(moments.max(), 1)
@@ -109,7 +108,7 @@ def test_moments_of_a_dense_layer_are_those_of_its_inputs():
     first = x.mean(1).astype(np.float64)
     found = second_moments(network, x)
     np.testing.assert_allclose(found["dense.0"], first.T @ first, rtol=1e-5)
-    second = network.dense[0](first)
+    second = np.maximum(first @ network["dense.0"].kernel + network["dense.0"].bias, 0)
     np.testing.assert_allclose(found["dense.1"], second.T @ second, rtol=1e-5)
 
 
@@ -131,6 +130,6 @@ def test_risks_come_nearer_to_the_parents(name):
 
 
 def test_a_layer_that_is_all_zeros_is_written():
-    layer = DenseLayer(np.zeros((6, 1)), np.zeros(1), "sigmoid")
-    network = Network("dnn", 6, 5, (), (layer,), "mean", (4, 5, -1, -1, -1, -1))
+    network = dnn((), masks=(4, 5, -1, -1, -1, -1))
+    network = network.with_arrays({name: array * 0 for name, array in network.arrays().items()})
     assert tflite.build(network, "int8", stays()[0]).bytes

@@ -17,7 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from mortcond.deploy import cells, ops, stack, wavefront
 from mortcond.deploy.graph import Subgraph
-from mortcond.deploy.operations import LiteRTOperations, Named, Value, matrix_name
+from mortcond.deploy.operations import LiteRTOperations, Named, Stacked, Value
 from mortcond.layers import Layer
 from mortcond.layers.operations import NUMPY
 from mortcond.network import Network, Node
@@ -56,7 +56,7 @@ class Group:
     def name(self) -> str:
         return " and ".join(node.name for node in self.nodes) if len(self.nodes) < 3 else f"{self.nodes[0].name} ..."
 
-    def weights(self, known: dict[str, np.ndarray]) -> dict[str, Named]:
+    def weights(self) -> dict[str, Named]:
         """Return the weights of the layers, stacked where there are several: (groups, ...), biases (groups, 1, ...)."""
         first, prefix = self.nodes[0], f"{self.nodes[0].name}."
         if len(self.nodes) == 1:
@@ -66,21 +66,10 @@ class Group:
             if name in first.layer.from_x:
                 continue  # used before the loop, by each layer alone
             stacked = np.stack([node.layer.arrays()[name] for node in self.nodes])
-            found[name] = Stacked(f"{self.name}.{name}", stacked if stacked.ndim == 3 else stacked[:, None])
-            own = [known.get(matrix_name(f"{node.name}.{name}")) for node in self.nodes]
-            if all(moments is not None for moments in own):
-                known[f"{self.name}.{name}"] = own
+            members = tuple(Named(f"{node.name}.{name}", node.layer.arrays()[name]) for node in self.nodes)
+            stacked = stacked if stacked.ndim == 3 else stacked[:, None]
+            found[name] = Stacked(f"{self.name}.{name}", stacked, members)
         return found
-
-
-@dataclass(frozen=True)
-class Stacked(Named):
-    """The same array of several layers, (groups, ...): what is cut from it is cut from that of each."""
-
-    def __getitem__(self, key: Any) -> "Stacked":
-        named = super().__getitem__(key)
-        part = key if isinstance(key, tuple) else (key,)
-        return Stacked(named.name, self.array[(slice(None), *part)])
 
 
 @dataclass(frozen=True)
@@ -148,7 +137,7 @@ class _Loop:
 
     def _projected(self, node: Node) -> Value:
         """Return what x gives to a node, (hours, stays, width), in the order in which it steps."""
-        z = node.layer.project(self.operations, Group((node,)).weights({}), self.values[node.inputs[0]])
+        z = node.layer.project(self.operations, Group((node,)).weights(), self.values[node.inputs[0]])
         return self._turned(self.operations.hours_first(z), node.layer.backwards)
 
     def _turned(self, x: Value, backwards: bool) -> Value:
@@ -240,7 +229,7 @@ class _Loop:
             if group is None:
                 backwards = self.loop.backwards(node)
                 inputs = (values.get(name) or values[_between(name, backwards)] for name in node.inputs)
-                values[node.name] = node.layer.forward(inner, Group((node,)).weights({}), *inputs)
+                values[node.name] = node.layer.forward(inner, Group((node,)).weights(), *inputs)
             elif group not in new:
                 new[group] = self._group_step(inner, group, read, values, states[group])
                 if len(group.nodes) == 1:
@@ -252,7 +241,7 @@ class _Loop:
     def _group_step(
         self, inner: LiteRTOperations, group: Group, read: dict[str, int], values: dict[str, Value], old: list[int]
     ) -> list[int]:
-        layer, weights = group.layer, group.weights(inner.weights.moments)
+        layer, weights = group.layer, group.weights()
         if f"{group.name}/x" in read:
             z = Value(inner, read[f"{group.name}/x"], 0, None, 3)
             z = replace(z, width=self._projected_width(group))

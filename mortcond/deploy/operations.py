@@ -30,6 +30,19 @@ class Named:
         return Named(f"{self.name}[{', '.join(map(_sliced, part))}]", self.array[key])
 
 
+@dataclass(frozen=True)
+class Stacked(Named):
+    """The same array of several layers, (groups, ...): what is cut from it is cut from that of each."""
+
+    members: tuple[Named, ...] = ()
+
+    def __getitem__(self, key: Any) -> "Stacked":
+        part = key if isinstance(key, tuple) else (key,)
+        name = Named.__getitem__(self.members[0], key).name.rpartition("[")[2]
+        members = tuple(member[key] for member in self.members)
+        return Stacked(f"{self.name}[{name}", self.array[(slice(None), *part)], members)
+
+
 @dataclass(frozen=True, eq=False)
 class Value:
     """A tensor of a graph: (stays, width), with `hours` (stays, hours, width) or (hours, stays, width)."""
@@ -115,7 +128,7 @@ class LiteRTOperations:
 
     def linear(self, x: Value, kernel: Named, bias: Named | None = None) -> Value:
         width = kernel.array.shape[-1]
-        if kernel.array.ndim == 3:
+        if isinstance(kernel, Stacked):
             return self._linear_of_groups(x, kernel, bias)
         if isinstance(x, Value) and x.hours is not None:
             x = self.plain(x)
@@ -132,11 +145,11 @@ class LiteRTOperations:
         name = matrix_name(kernel.name)
         return self.value(self.weights.linear(self.graph, x.tensor, name, kernel.array, added), width)
 
-    def _linear_of_groups(self, x: Value, kernel: Named, bias: Named | None) -> Value:
+    def _linear_of_groups(self, x: Value, kernel: Stacked, bias: Named | None) -> Value:
         """A product for each of several layers side by side: x (layers, stays, inputs), kernel (layers, ..., ...)."""
-        product = ops.product_of_groups(
-            self.graph, x.tensor, self.weights.stacked(self.graph, kernel.name, kernel.array)
-        )
+        names = [matrix_name(member.name) for member in kernel.members]
+        stacked = self.weights.stacked(self.graph, kernel.name, kernel.array, names)
+        product = ops.product_of_groups(self.graph, x.tensor, stacked)
         product = self.value(product, kernel.array.shape[-1], x)
         return product if bias is None else product + bias
 
@@ -155,9 +168,16 @@ class LiteRTOperations:
         return self.value(joined, sum(part.width for part in parts), parts[0])
 
     def alike(self, parts: Sequence[Value]) -> list[Value]:
-        """Return values of which those with hours have them on the same axis."""
-        axes = {part.hours for part in parts}
-        return list(parts) if len(axes) == 1 else [self.stays_first(part) for part in parts]
+        """Return values that are laid out alike, those with hours with them on the same axis."""
+        if len({part.hours for part in parts}) > 1:
+            parts = [self.stays_first(part) for part in parts]
+        rank = max(part.rank for part in parts)
+        return [part if part.rank == rank else self._of_one_group(part) for part in parts]
+
+    def _of_one_group(self, x: Value) -> Value:
+        """Return (stays, width) as (1, stays, width), as it is within a loop."""
+        first = self.graph.constant(np.array(0, np.int32))
+        return replace(x, tensor=self.graph.add("EXPAND_DIMS", [x.tensor, first]), rank=3)
 
     def stays_first(self, x: Value) -> Value:
         return self._swapped(x, 1) if x.hours == 0 else x

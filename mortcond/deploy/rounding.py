@@ -55,6 +55,11 @@ def quantise_rows(rows: np.ndarray, moments: np.ndarray | None = None) -> tuple[
     return stored, Quantization((common.scale[0] * factors[:, 0]).astype(np.float32))
 
 
+def scale_of(array: np.ndarray) -> Quantization:
+    """Return the scale that all of an array fits."""
+    return Quantization(np.array([_scale(np.abs(array).max(initial=0))], np.float32))
+
+
 def _scale(largest: float) -> float:
     """Return the step, a little rounded up: matrices whose ranges are equal but for rounding get equal scales."""
     if not largest > 0:

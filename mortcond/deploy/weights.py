@@ -12,7 +12,7 @@ import numpy as np
 from mortcond.core.choices import Mode
 from mortcond.deploy import ops
 from mortcond.deploy.graph import Blocks, Quantization, Subgraph
-from mortcond.deploy.rounding import quantise
+from mortcond.deploy.rounding import quantise, scale_of
 
 MODES = tuple(Mode)
 EIGHT_BITS = ("dynamic", "int8", "integer")
@@ -111,8 +111,11 @@ class Weights:
         self.note(f"{name}.bias", bias, "float32", why)
         return graph.constant(bias)
 
-    def stacked(self, graph: Subgraph, name: str, kernels: np.ndarray) -> int:
-        """Return the constant of a matrix a group, (groups, inputs, outputs), as float32 in the graph."""
+    def stacked(self, graph: Subgraph, name: str, kernels: np.ndarray, members: list[str]) -> int:
+        """Return the constant of a matrix a group, (groups, inputs, outputs), as float32 in the graph.
+
+        members: the name of each matrix, by which its moments are known.
+        """
         key = (id(graph), name)
         if key in self.placed:
             return self.placed[key][0]
@@ -124,16 +127,15 @@ class Weights:
             self.note(f"{name}.kernel", kernels, "float16", "the mode asks for it; widened once, at load")
             tensor = self._widened(graph, graph.constant(kernels.astype(np.float16)), kernels.shape)
         else:
-            stored, scale = self._rounded_groups(name, kernels)
+            stored, scale = self._rounded_groups(kernels, members)
             self.note(f"{name}.kernel", kernels, "int8", "one scale for all groups; widened once, at load")
             tensor = self._widened(graph, graph.constant(stored, scale), kernels.shape)
         self.placed[key] = (tensor, None)
         return tensor
 
-    def _rounded_groups(self, name: str, kernels: np.ndarray) -> tuple[np.ndarray, Quantization]:
+    def _rounded_groups(self, kernels: np.ndarray, members: list[str]) -> tuple[np.ndarray, Quantization]:
         """Round the matrix of each group by the moments of its own inputs, all in steps of one size."""
-        _, scale = quantise(_outputs_first(kernels.reshape(-1, kernels.shape[2])))
-        moments = self.moments.get(name, [None] * len(kernels))
+        scale, moments = scale_of(kernels), [self.moments.get(name) for name in members]
         rounded = [quantise(kernel.T, own, like=scale)[0].T for kernel, own in zip(kernels, moments, strict=True)]
         return np.ascontiguousarray(rounded), scale
 
