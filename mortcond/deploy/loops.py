@@ -174,10 +174,11 @@ class _Loop:
 
     def _buffer(self, group: Group) -> int:
         """Return the place of a group's states after every hour, (hours, groups, stays, units)."""
-        main = self.operations.graph
-        shape = (self.operations.length, len(group.nodes), 1, group.layer.units)
-        nothing = cells.zeros(main, self.operations.input_sums(), group.layer.units)
-        return ops.add(main, nothing, main.constant(np.zeros(shape, np.float32)))
+        main, units = self.operations.graph, group.layer.units
+        nothing = ops.multiply(main, self.operations.input_sums(), main.constant(np.zeros((), np.float32)))
+        by_hour = main.add("TRANSPOSE", [nothing, main.integers(1, 0)])
+        by_hour = ops.reshape(main, by_hour, self.operations.length, 1, -1, 1)
+        return ops.add(main, by_hour, main.constant(np.zeros((1, len(group.nodes), 1, units), np.float32)))
 
     # Inside the loop.
 
