@@ -107,6 +107,15 @@ class Network:
         nodes = tuple(replace(node, layer=layers.get(node.name, node.layer)) for node in self.nodes)
         return replace(self, nodes=nodes)
 
+    def fitted(self, x: np.ndarray) -> Self:
+        """Return the network with the statistics that its layers take of training stays, (stays, hours, features)."""
+        network = self
+        for node in self.nodes:
+            if type(node.layer).fitted is not Layer.fitted:
+                inputs = network.values(x)[node.inputs[0]]
+                network = network.with_layers({node.name: node.layer.fitted(inputs)})
+        return network
+
     # Shapes.
 
     @cached_property
@@ -196,7 +205,7 @@ class Network:
             node = Node(str(entry["name"]), LAYERS[entry["kind"]], tuple(entry["inputs"]))
             layer = LAYERS[entry["kind"]].from_config(entry["config"], own_arrays(arrays, node))
             nodes.append(replace(node, layer=layer))
-        return chain(str(header["arch"]), int(header["features"]), int(header["hours"]), nodes)
+        return chain(header["arch"], header["features"], header["hours"], nodes)
 
 
 def evaluate(

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 from mortcond.core.errors import InputError
-from mortcond.core.processor import refuse_unable
+from mortcond.core.processor import lacks, refuse_unable
 
 MODULES = {"scikit-learn": "sklearn"}  # where the module's name is not the package's
 
@@ -13,6 +13,16 @@ def require(package: str, purpose: str) -> None:
 
     Nothing of it is imported.
     """
-    if find_spec(MODULES.get(package, package)) is None:
+    if not installed(package):
         raise InputError(f"{purpose} needs {package}, which is not installed.", f"Install it: pip install {package}")
     refuse_unable(package, purpose)
+
+
+def installed(package: str) -> bool:
+    """Say whether a package is installed; nothing of it is imported."""
+    return find_spec(MODULES.get(package, package)) is not None
+
+
+def usable(package: str) -> bool:
+    """Say whether a package is installed and this processor can run it; nothing of it is imported."""
+    return installed(package) and not lacks(package)

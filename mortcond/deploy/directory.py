@@ -9,15 +9,29 @@ from pathlib import Path
 from typing import Any
 
 from mortcond.core.artifacts import atomic_directory, copy_contents
+from mortcond.core.errors import InputError
+from mortcond.core.libraries import usable
 from mortcond.core.manifest import Manifest, write_manifest
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.tflite import build
-from mortcond.models.network import Network
+from mortcond.network import Network
 
+NETWORK = "network.npz"
 TFLITE = "model.tflite"
 KERAS = "model.keras"
 HISTORY = "history.csv"
 CHECKPOINTS = "checkpoints"
+
+
+def load_network(directory: Path) -> Network:
+    """Read the network of a model directory; TensorFlow is not needed.
+
+    Raises InputError where it is none.
+    """
+    path = directory / NETWORK
+    if not path.is_file():
+        raise InputError(f"{directory} has no {NETWORK}.", "Name a model directory that mortcond wrote.")
+    return Network.load(path)
 
 
 def write_model(
@@ -29,6 +43,8 @@ def write_model(
     metadata: dict[str, Any] | None = None,
 ) -> None:
     """Write a model directory; what is there already is replaced when the new one is complete.
+
+    SavedModel and `model.keras` are in it where TensorFlow is installed.
 
     Parameters
     ----------
@@ -45,12 +61,10 @@ def write_model(
     metadata
         What `model.tflite` says of itself, see `deploy.metadata`; its `manifest` is filled in here.
     """
-    from mortcond.deploy import saved_model
-    from mortcond.models.keras_network import to_keras
-
     with atomic_directory(target) as directory:
-        saved_model.save(network, directory)
-        to_keras(network).save(directory / KERAS)
+        network.save(directory / NETWORK)
+        if usable("tensorflow"):
+            _write_keras_forms(network, directory)
         (directory / TFLITE).write_bytes(tflite_bytes(network, manifest, metadata or {}))
         _write_history(directory / HISTORY, history)
         if checkpoints is not None:
@@ -58,6 +72,14 @@ def write_model(
         else:
             (directory / CHECKPOINTS).mkdir()
         write_manifest(directory, manifest)
+
+
+def _write_keras_forms(network: Network, directory: Path) -> None:
+    from mortcond.deploy import saved_model
+    from mortcond.exchange.keras_model import to_keras
+
+    saved_model.save(network, directory)
+    to_keras(network).save(directory / KERAS)
 
 
 def tflite_bytes(network: Network, manifest: Manifest, metadata: dict[str, Any]) -> bytes:

@@ -280,6 +280,13 @@ class LiteRTOperations:
         x, number = self.plain(x), self.graph.constant(np.array(index % self.length, np.int32))
         return self.value(ops.gather(self.graph, x.tensor, number, x.hours), x.width)
 
+    def hours_of(self, x: Value) -> int:
+        return self.length
+
+    def as_hours(self, x: Value) -> Value:
+        x, axis = self.plain(x), self.graph.constant(np.array(1, np.int32))
+        return replace(x, tensor=self.graph.add("EXPAND_DIMS", [x.tensor, axis]), hours=1, rank=3)
+
     def flatten(self, x: Value) -> Value:
         x = self.plain(self.stays_first(x))
         width = self.length * x.width

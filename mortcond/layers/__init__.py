@@ -13,9 +13,11 @@ from mortcond.layers.dropout import Dropout
 from mortcond.layers.flatten import Flatten
 from mortcond.layers.gru import GRU
 from mortcond.layers.hidden_lstm import HiddenLSTM
+from mortcond.layers.hinges import Hinges
 from mortcond.layers.hour import Hour
 from mortcond.layers.lstm import LSTM
 from mortcond.layers.masking import Masking
+from mortcond.layers.measured import Measured
 from mortcond.layers.merge import Merge
 from mortcond.layers.normalisation import Normalisation
 from mortcond.layers.pooling import Pooling
@@ -23,9 +25,25 @@ from mortcond.layers.summaries import FullSummary, MeasuredMean
 
 LAYERS: dict[str, type[Layer]] = {
     layer.kind: layer
-    for layer in (
-        *(LSTM, HiddenLSTM, GRU, Dense, Masking, Dropout, Columns, Concatenate, Flatten, Normalisation),
-        *(MeasuredMean, FullSummary, Activation, Hour, Merge, Pooling),
+    for layer in (  # a line a layer
+        Activation,
+        Columns,
+        Concatenate,
+        Dense,
+        Dropout,
+        Flatten,
+        FullSummary,
+        GRU,
+        HiddenLSTM,
+        Hinges,
+        Hour,
+        LSTM,
+        Masking,
+        Measured,
+        MeasuredMean,
+        Merge,
+        Normalisation,
+        Pooling,
     )
 }
 
@@ -43,9 +61,11 @@ __all__ = [
     "Flatten",
     "FullSummary",
     "HiddenLSTM",
+    "Hinges",
     "Hour",
     "Layer",
     "Masking",
+    "Measured",
     "MeasuredMean",
     "Merge",
     "Normalisation",

@@ -81,8 +81,7 @@ class Layer:
 
         Raises TypeError or KeyError where they do not make one.
         """
-        plain = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-        return cls(**(plain | arrays))
+        return cls(**({name: _tuples(value) for name, value in config.items()} | arrays))
 
     # Arithmetic.
 
@@ -93,6 +92,10 @@ class Layer:
     def width(self, *widths: int, hours: int) -> int:
         """Return how many columns the layer puts out, from those of its inputs."""
         return widths[0]
+
+    def fitted(self, x: np.ndarray) -> Self:
+        """Return the layer with the statistics that it takes of training stays: x is what comes in."""
+        return self
 
     # Channels.
 
@@ -250,3 +253,7 @@ class Gate:
     recurrent_kernel: Any  # (units, width)
     chain: Sequence[Any]  # (width, next width) ...; none in a plain LSTM, whose width is its units
     bias: Any  # (units,)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

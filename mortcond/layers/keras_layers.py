@@ -7,8 +7,77 @@ wherever `mortcond.layers.keras_layers` was imported.
 from itertools import pairwise
 
 from mortcond.core.tensorflow import keras
+from mortcond.layers.operations import Operations
 
 ops = keras.ops
+
+
+class KerasOperations(Operations):
+    """The operations of `layers.operations` by Keras' own, for layers without weights."""
+
+    def concatenate(self, parts):
+        return ops.concatenate(list(parts), axis=-1)
+
+    def columns(self, x, indices):
+        return ops.take(x, [int(index) for index in indices], axis=-1)
+
+    def log(self, x):
+        return ops.log(x)
+
+    def sqrt(self, x):
+        return ops.sqrt(x)
+
+    def absolute(self, x):
+        return ops.abs(x)
+
+    def maximum(self, x, other):
+        return ops.maximum(x, other)
+
+    def minimum(self, x, other):
+        return ops.minimum(x, other)
+
+    def positive(self, x):
+        return ops.cast(x > 0, "float32")
+
+    def mean(self, x):
+        return ops.mean(x, axis=1)
+
+    def sum(self, x):
+        return ops.sum(x, axis=1)
+
+    def least(self, x):
+        return ops.min(x, axis=1)
+
+    def largest(self, x):
+        return ops.max(x, axis=1)
+
+    def hours_of(self, x):
+        return x.shape[1]
+
+    def as_hours(self, x):
+        return x[:, None]
+
+
+@keras.saving.register_keras_serializable("mortcond")
+class Weightless(keras.layers.Layer):
+    """A layer of ours that has no weights and that Keras lacks, told by its kind and configuration."""
+
+    supports_masking = True  # reads every hour; what it puts out has none
+
+    def __init__(self, kind: str, facts: dict, **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.facts = kind, facts
+
+    def compute_mask(self, x, previous_mask=None):
+        return None
+
+    def call(self, x):
+        from mortcond.layers import LAYERS
+
+        return LAYERS[self.kind].from_config(self.facts, {}).forward(KerasOperations(), {}, x)
+
+    def get_config(self):
+        return super().get_config() | {"kind": self.kind, "facts": self.facts}
 
 
 @keras.saving.register_keras_serializable("mortcond")

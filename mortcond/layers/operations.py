@@ -113,6 +113,14 @@ class NumpyOperations(Operations):
         """Return one hour, (stays, width); -1 is the last."""
         return x[:, index]
 
+    def hours_of(self, x: np.ndarray) -> int:
+        """Return how many hours x has."""
+        return x.shape[HOURS]
+
+    def as_hours(self, x: np.ndarray) -> np.ndarray:
+        """Return (stays, width) as (stays, 1, width), to be taken for every hour."""
+        return x[:, None]
+
     def flatten(self, x: np.ndarray) -> np.ndarray:
         """Return the hours side by side, (stays, hours * width)."""
         return x.reshape(len(x), -1)
