@@ -22,7 +22,8 @@ class Activation(Layer):
     keras_names = ("Activation", "ReLU", "LeakyReLU", "ELU")
 
     def forward(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
-        return activation(ops, self.activation, x)
+        # Others may read x as it is: `rectify` is for what nothing else reads.
+        return ops.relu(x) if self.activation == "relu" else activation(ops, self.activation, x)
 
     @classmethod
     def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
