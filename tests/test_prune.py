@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from condense_workspace import EPOCHS, session, without_tensorflow, write_dataset, write_parent
+from mortcond.condense.channels import groups
 
 from mortcond.commands.prune import prune, render
-from mortcond.condense.channels import groups
 from mortcond.condense.cut import cut
 from mortcond.condense.score import score
 from mortcond.condense.select import Amount, select
