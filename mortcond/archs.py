@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mortcond.network import Network, Node
 
 ENSEMBLE = "ensemble"  # the teacher that `training.teacher` makes of a training split
-SUMMARIES = ("mean", "full")
+SUMMARIES = ("mean", "full", "measured")
 GRADIENT, LOGISTIC = "gradient", "logistic"  # how weights are found
 
 
@@ -27,7 +27,7 @@ class Shape:
     layers: int | None = None  # recurrent layers, or hidden dense layers
     hidden_width: int | None = None  # hidden units of each gate (hlstm): as wide as the LSTM
     hidden_depth: int | None = None  # hidden layers of each gate (hlstm)
-    summary: str | None = None  # what dnn sees of a stay: mean or full
+    summary: str | None = None  # what dnn and linear see of a stay: one of SUMMARIES
     dropout: float | None = None  # before the output
 
 
@@ -38,6 +38,7 @@ class Inputs:
     features: int
     hours: int
     mask_columns: tuple[int, ...] = ()  # for each feature, the column that says whether it was measured; -1: none
+    names: tuple[str, ...] = ()  # of the features: tell numbers from categories and masks
 
 
 @dataclass(frozen=True)
@@ -122,18 +123,68 @@ def _hidden_lstm(inputs: int, units: int, shape: Shape) -> Any:
 
 def _on_summary(shape: Shape, inputs: Inputs) -> list["Node"]:
     """Return dense layers, each half as wide as the one before, on a summary of the hours."""
-    from mortcond.layers import FullSummary, MeasuredMean
     from mortcond.network import Node
 
-    full = shape.summary == "full"
-    summary = FullSummary() if full else MeasuredMean(inputs.mask_columns or (-1,) * inputs.features)
+    summary = _summary(shape.summary, inputs)
     widths = [max(shape.width >> index, 1) for index in range(shape.layers)]
-    sizes = [inputs.features * (FullSummary.NUMBERS if full else 1), *widths]
+    sizes = [summary.width(inputs.features, hours=inputs.hours), *widths]
     return [Node("summary", summary), *_dense(sizes, "summary", shape.dropout)]
 
 
+def _summary(name: str, inputs: Inputs) -> Any:
+    from mortcond.layers import FullSummary, MeasuredMean
+    from mortcond.layers.measured import of_features
+
+    masks = inputs.mask_columns or (-1,) * inputs.features
+    if name == "measured":
+        names = inputs.names or tuple(f"feature {index}" for index in range(inputs.features))
+        return of_features(names, masks)
+    return FullSummary() if name == "full" else MeasuredMean(masks)
+
+
 def _linear(shape: Shape, inputs: Inputs) -> list["Node"]:
-    return _on_summary(Shape(width=1, layers=0, summary="full", dropout=0.0), inputs)
+    return _on_summary(Shape(width=1, layers=0, summary=shape.summary, dropout=0.0), inputs)
+
+
+def _wide(shape: Shape, inputs: Inputs) -> list["Node"]:
+    """Return a wide and deep network: hinges of measured summaries and ReLU units on these, joined at the logit."""
+    return _joined_at_logit(shape, inputs, [])
+
+
+def _with_state(layer: Callable[[int, int, Shape], Any]) -> Callable[[Shape, Inputs], list["Node"]]:
+    """Return what makes a wide and deep network that reads the last state of a recurrent layer as well."""
+
+    def nodes(shape: Shape, inputs: Inputs) -> list["Node"]:
+        from mortcond.layers import Masking
+        from mortcond.network import INPUT, Node
+
+        state = layer(inputs.features, shape.width, shape)
+        recurrent = Node("recurrent.0", state, (INPUT, "masking"))
+        return [
+            Node("masking", Masking()),
+            recurrent,
+            *_joined_at_logit(shape, inputs, [(recurrent.name, shape.width)]),
+        ]
+
+    return nodes
+
+
+def _joined_at_logit(shape: Shape, inputs: Inputs, states: list[tuple[str, int]]) -> list["Node"]:
+    """Return summaries, hinges and units joined with the states of recurrent nodes, (name, width) each."""
+    from mortcond.layers import Concatenate, Dense, Dropout, Hinges
+    from mortcond.network import Node
+
+    summary, hinges = _summary("measured", inputs), Hinges()
+    width = summary.width(inputs.features, hours=inputs.hours)
+    units = Dense(_zeros(width, shape.width), _zeros(shape.width), "relu")
+    found = [Node("summary", summary), Node("hinges", hinges, ("summary",)), Node("dense.0", units, ("summary",))]
+    parts = [("hinges", hinges.width(width, hours=inputs.hours)), ("dense.0", shape.width), *states]
+    if shape.dropout:
+        found += [Node(f"dropout-{name}", Dropout(shape.dropout), (name,)) for name, _ in parts[1:]]
+        parts[1:] = [(f"dropout-{name}", units) for name, units in parts[1:]]
+    found.append(Node("joined", Concatenate(), tuple(name for name, _ in parts)))
+    output = Dense(_zeros(sum(units for _, units in parts), 1), _zeros(1), "sigmoid")
+    return [*found, Node("dense.1", output, ("joined",))]
 
 
 def _dense(sizes: Sequence[int], source: str, dropout: float) -> list["Node"]:
@@ -161,6 +212,8 @@ def _zeros(*shape: int) -> Any:
 # Measured on PhysioNet 2012, on folds inside training splits: tests/benchmarks/cross_validation.py
 _BEST = {"batch_size": 64, "schedule": "cosine", "weight_decay": 0.1, "clip_norm": 1.0}
 _BEST |= {"teacher": ENSEMBLE, "teacher_weight": 0.7}
+_BEST_WIDE = _BEST | {"batch_size": 256, "epochs": 50, "learning_rate": 0.004, "weight_decay": 0.05, "clip_norm": 2.0}
+_BEST_WIDE |= {"input_dropout": 0.2}
 _BEST_RECURRENT = _BEST | {"epochs": 30, "learning_rate": 0.003, "input_dropout": 0.3}
 
 ARCHS: dict[str, Arch] = {  # paper, sections II-E to II-G
@@ -222,12 +275,32 @@ ARCHS: dict[str, Arch] = {  # paper, sections II-E to II-G
             search_full=((4,), (8,), (16,)),
         ),
         Arch(
+            "wide",
+            "wide and deep",
+            "#e69f00",
+            "Xx*P",
+            _wide,
+            shape={"width": 16, "dropout": 0.3},
+            best=_BEST_WIDE,
+            search=((4,), (8,), (16,)),
+        ),
+        Arch(
+            "joined",
+            "summaries and LSTM state",
+            "#56b4e9",
+            ">v<^",
+            _with_state(_lstm),
+            shape={"width": 8, "dropout": 0.3},
+            best=_BEST_WIDE,
+            search=((4,), (8,)),
+        ),
+        Arch(
             "linear",
             "linear",
             "#6a6f76",
             "^",
             _linear,
-            shape={},
+            shape={"summary": "full"},
             fitted=LOGISTIC,
             search=((),),
         ),
