@@ -6,12 +6,14 @@ Only the standard library is imported here at first: the command line reads the 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from mortcond.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from mortcond.dataset import Dataset
     from mortcond.network import Network, Node
 
 ENSEMBLE = "ensemble"  # the teacher that `training.teacher` makes of a training split
@@ -57,6 +59,7 @@ class Arch:
     search: tuple[tuple[int, ...], ...] = ()  # units of the layers that condense tries
     search_full: tuple[tuple[int, ...], ...] = ()  # the same on the full summary
     converts_to: str | None = None  # what hlstm-convert makes of it
+    integer: bool = False  # whether it has a form in whole numbers, see `deploy.integer`
 
     @property
     def trainable(self) -> bool:
@@ -113,7 +116,8 @@ def _gru(inputs: int, units: int, shape: Shape) -> Any:
     return GRU(_zeros(inputs, 3 * units), _zeros(units, 3 * units), _zeros(3 * units), _zeros(3 * units))
 
 
-def _hidden_lstm(inputs: int, units: int, shape: Shape) -> Any:
+def hidden_lstm(inputs: int, units: int, shape: Shape) -> Any:
+    """Return a hidden-layer LSTM of zeros."""
     from mortcond.layers.hidden_lstm import HiddenGate, HiddenLSTM
 
     width = shape.hidden_width or units
@@ -257,7 +261,7 @@ ARCHS: dict[str, Arch] = {  # paper, sections II-E to II-G
             "hidden-layer LSTM",
             "#d55e00",
             "DdXx",
-            _recurrent(_hidden_lstm),
+            _recurrent(hidden_lstm),
             shape={"width": 16, "layers": 1, "hidden_width": None, "hidden_depth": 1, "dropout": 0.3},
             best=_BEST_RECURRENT,
             search=((4,), (8,), (16,)),
@@ -273,6 +277,7 @@ ARCHS: dict[str, Arch] = {  # paper, sections II-E to II-G
             best=_BEST | {"epochs": 40},
             search=((16,), (32, 16), (64, 32, 16), (128, 64, 32)),
             search_full=((4,), (8,), (16,)),
+            integer=True,
         ),
         Arch(
             "wide",
@@ -306,6 +311,9 @@ ARCHS: dict[str, Arch] = {  # paper, sections II-E to II-G
         ),
     )
 }
+Name = StrEnum("Name", {name: name for name in ARCHS})  # the choices of an option
+FLOOR = next(name for name, arch in ARCHS.items() if arch.fitted == LOGISTIC)  # that every network must beat
+PAPER_CHAIN = ("lstm", "dnn")  # trained and condensed in the paper (Tables II and III)
 PRESETS = ("paper", "best")
 OTHER = Arch("other", "other", "#a65d99", "P*", lambda shape, inputs: [], shape={})  # a network from elsewhere
 
@@ -348,6 +356,14 @@ def untrained(name: str, shape: Shape, inputs: Inputs) -> "Network":
     from mortcond.network import chain
 
     return chain(name, inputs.features, inputs.hours, known(name).nodes(shape, inputs))
+
+
+def inputs_of(data: "Dataset") -> Inputs:
+    """Return what a network reads of a data set."""
+    from mortcond.dataset import mask_columns
+
+    names = tuple(data.feature_names)
+    return Inputs(len(names), data.hours, mask_columns(names), names)
 
 
 def _refuse_impossible(shape: Shape) -> None:

@@ -1,8 +1,7 @@
 """A workspace with a trained parent, made without TensorFlow, and a `fit` that only pretends to train."""
 
 import csv
-import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +15,8 @@ from mortcond.core.manifest import write_manifest
 from mortcond.core.session import Session
 from mortcond.dataset import Dataset, Split, save
 from mortcond.deploy.directory import tflite_bytes
-from mortcond.models.network import Network
-from mortcond.models.settings import TrainSettings
+from mortcond.network import Network
+from mortcond.training.settings import TrainSettings
 
 EPOCHS = 4
 MAKE = {
@@ -76,7 +75,7 @@ def row_of(epoch: int) -> dict[str, float]:
 def write_directory(target, network, manifest, history, checkpoints=None, metadata=None) -> None:
     """Write what of a model directory the commands here read."""
     (target / "checkpoints").mkdir(parents=True, exist_ok=True)
-    network.save(target / "trained.npz")
+    network.save(target / "network.npz")
     (target / "model.tflite").write_bytes(tflite_bytes(network, manifest, metadata or {}))
     with (target / "history.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(history[0]))
@@ -98,6 +97,7 @@ class PretendedTraining:
     ):
         last_epoch = last_epoch or settings.epochs
         how = {"first_epoch": first_epoch, "last_epoch": last_epoch, "soft_targets": soft_targets}
+
         self.calls.append(SimpleNamespace(network=network, settings=settings, **how))
         arrays = {name: (array + 0.01).astype(np.float32) for name, array in network.arrays().items()}
         trained = network.with_arrays(arrays)
@@ -111,7 +111,6 @@ class PretendedTraining:
 def without_tensorflow(monkeypatch) -> PretendedTraining:
     """Let the commands read, train and write without TensorFlow."""
     training = PretendedTraining()
-    monkeypatch.setattr(children, "read_network", lambda directory: Network.load(directory / "trained.npz"))
     monkeypatch.setattr(children, "write_model", write_directory)
     for room in ("prune", "hlstm_convert", "candidate_maker"):
         monkeypatch.setattr(f"mortcond.commands.{room}.train", training)
@@ -119,31 +118,14 @@ def without_tensorflow(monkeypatch) -> PretendedTraining:
 
 
 def without_keras(monkeypatch) -> None:
-    """Stand in for `models.build`: random weights in the place of Keras' initial ones."""
-    stand_in = SimpleNamespace(Architecture=_Architecture, initial=_initial)
-    monkeypatch.setitem(sys.modules, "mortcond.models.build", stand_in)
+    """Let networks begin with random weights in the place of Keras' initial ones."""
+    monkeypatch.setattr("mortcond.training.initial.initial", _initial)
 
 
-@dataclass(frozen=True)
-class _Architecture:
-    arch: str
-    width: int
-    layers: int | None = None
-    hidden_width: int | None = None
-    hidden_depth: int | None = None
-    summary: str | None = None
-    dropout: float | None = None
-
-
-def _initial(a: _Architecture, features: int, hours: int, mask_columns: tuple[int, ...], seed: int) -> Network:
-    if a.arch == "lstm":
-        return lstm((a.width,) * a.layers, features, hours, seed)
-    if a.summary == "full":
-        network = dnn((a.width,), 6 * features, hours, seed)
-        return replace(network, features=features, summary="full", mask_columns=())
-    if a.arch == "dnn":
-        return dnn(tuple(a.width >> index for index in range(a.layers)), features, hours, seed)
-    return hlstm(a.width, (a.hidden_width or a.width,) * (a.hidden_depth or 1), features, hours, seed=seed)
+def _initial(network: Network, seed: int) -> Network:
+    generator = np.random.default_rng(seed)
+    arrays = {name: generator.normal(0, 0.5, array.shape) for name, array in network.arrays().items()}
+    return network.with_arrays({name: array.astype(np.float32) for name, array in arrays.items()})
 
 
 __all__ = [

@@ -1,9 +1,6 @@
 """A workspace with a data set of paper76 and a model directory, without any training and without TensorFlow."""
 
-import sys
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from condense_networks import lstm
@@ -15,7 +12,7 @@ from mortcond.core.manifest import Manifest, write_manifest
 from mortcond.core.session import Session
 from mortcond.dataset import InputSpec
 from mortcond.deploy.directory import tflite_bytes
-from mortcond.models.network import Network
+from mortcond.network import Network
 from mortcond.variables import load
 
 VARIABLES = load("paper76")
@@ -64,7 +61,7 @@ def network() -> Network:
 
 
 def write_directory(folder: Path, model: Network, dataset: Path) -> Manifest:
-    """Write what quantize and inspect read of a model directory, but model.keras: see `stub_keras`."""
+    """Write what quantize and inspect read of a model directory."""
     folder.mkdir(parents=True)
     digest = sha256(dataset)
     parents = [{"kind": "dataset", "name": "dataset", "command": "preprocess", "sha256": digest, "parameters": None}]
@@ -73,6 +70,7 @@ def write_directory(folder: Path, model: Network, dataset: Path) -> Manifest:
     manifest = Manifest("model", folder.name, "train", {}, 0, inputs, **facts)
     meta = {"inputs": spec().to_dict(), "prevalence": 0.13, "threshold": 0.21}
     (folder / "model.tflite").write_bytes(tflite_bytes(model, manifest, meta))
+    model.save(folder / "network.npz")
     write_manifest(folder, manifest)
     return manifest
 
@@ -82,9 +80,3 @@ def workspace(folder: Path) -> Path:
     write_dataset(folder / "dataset.npz")
     write_directory(folder / "lstm", network(), folder / "dataset.npz")
     return folder
-
-
-def stub_keras(monkeypatch, model: Network) -> None:
-    """Let quantize read `model` in the place of model.keras, without TensorFlow."""
-    stub = SimpleNamespace(load=lambda path: replace(model))
-    monkeypatch.setitem(sys.modules, "mortcond.models.keras_network", stub)

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,60 +10,66 @@ import numpy as np
 from mortcond import dataset as datasets
 from mortcond.core.manifest import Manifest, read_manifest, write_manifest
 from mortcond.deploy import metadata, tflite
-from mortcond.models.network import GATES, DenseLayer, Gate, HiddenLSTMLayer, LSTMLayer, Network
+from mortcond.layers import LSTM, Dense, FullSummary, HiddenLSTM, Masking, MeasuredMean
+from mortcond.layers.hidden_lstm import HiddenGate
+from mortcond.layers.lstm import GATES
+from mortcond.network import INPUT, Network, Node, chain
 
 PREVALENCE = 0.15
 
 
-def dense_layers(rng, sizes: list[int], scale: float = 1.0) -> tuple[DenseLayer, ...]:
-    """Return layers from sizes[0] inputs on; the last has a sigmoid."""
-    kinds = ["relu"] * (len(sizes) - 2) + ["sigmoid"]
-    return tuple(
-        DenseLayer(
-            (scale * rng.normal(size=(a, b)) / np.sqrt(a)).astype("f4"), rng.normal(size=b).astype("f4") * 0.1, kind
-        )
-        for a, b, kind in zip(sizes, sizes[1:], kinds, strict=False)
-    )
+def dense_nodes(rng, sizes: list[int], source: str, scale: float = 1.0) -> list[Node]:
+    """Return dense layers from sizes[0] inputs on; the last has a sigmoid."""
+    kinds, nodes = ["relu"] * (len(sizes) - 2) + ["sigmoid"], []
+    for index, (inputs, units) in enumerate(pairwise(sizes)):
+        kernel = (scale * rng.normal(size=(inputs, units)) / np.sqrt(inputs)).astype("f4")
+        layer = Dense(kernel, rng.normal(size=units).astype("f4") * 0.1, kinds[index])
+        nodes.append(Node(f"dense.{index}", layer, (source,)))
+        source = f"dense.{index}"
+    return nodes
 
 
 def lstm(rng, features: int, hours: int, units: tuple[int, ...] = (16, 16)) -> Network:
-    layers, inputs = [], features
-    for width in units:
+    nodes, source, inputs = [Node("masking", Masking())], INPUT, features
+    for index, width in enumerate(units):
         kernel = rng.normal(size=(inputs, 4 * width)) / np.sqrt(inputs)
         recurrent = rng.normal(size=(width, 4 * width)) / np.sqrt(width)
-        layers.append(LSTMLayer(kernel.astype("f4"), recurrent.astype("f4"), np.zeros(4 * width, "f4")))
-        inputs = width
-    return Network("lstm", features, hours, tuple(layers), dense_layers(rng, [inputs, 1], 4.0))
+        weights = kernel.astype("f4"), recurrent.astype("f4"), np.zeros(4 * width, "f4")
+        layer = LSTM(*weights, sequences=index + 1 < len(units))
+        nodes.append(Node(f"recurrent.{index}", layer, (source, "masking")))
+        source, inputs = f"recurrent.{index}", width
+    return chain("lstm", features, hours, nodes + dense_nodes(rng, [inputs, 1], source, 4.0))
 
 
 def hlstm(rng, features: int, hours: int, units: int = 16) -> Network:
-    def gate() -> Gate:
+    def gate() -> HiddenGate:
         hidden = rng.normal(size=(features + units, units)) / np.sqrt(features)
         output = rng.normal(size=(units, units)) / np.sqrt(units)
-        return Gate((hidden.astype("f4"),), output.astype("f4"), np.zeros(units, "f4"))
+        return HiddenGate((hidden.astype("f4"),), output.astype("f4"), np.zeros(units, "f4"))
 
-    layer = HiddenLSTMLayer(tuple(gate() for _ in GATES))
-    return Network("hlstm", features, hours, (layer,), dense_layers(rng, [units, 1], 4.0))
+    layer = HiddenLSTM(tuple(gate() for _ in GATES))
+    nodes = [Node("masking", Masking()), Node("recurrent.0", layer, (INPUT, "masking"))]
+    return chain("hlstm", features, hours, nodes + dense_nodes(rng, [units, 1], "recurrent.0", 4.0))
 
 
 def dnn(rng, features: int, hours: int, sizes: tuple[int, ...] = (256, 128, 64)) -> Network:
-    columns = (-1,) * features
-    return Network("dnn", features, hours, (), dense_layers(rng, [features, *sizes, 1], 2.0), "mean", columns)
+    nodes = [Node("summary", MeasuredMean((-1,) * features))]
+    return chain("dnn", features, hours, nodes + dense_nodes(rng, [features, *sizes, 1], "summary", 2.0))
 
 
 def linear(rng, features: int, hours: int) -> Network:
-    columns = (-1,) * features
-    return Network("linear", features, hours, (), dense_layers(rng, [6 * features, 1]), "full", columns)
+    nodes = [Node("summary", FullSummary())]
+    return chain("linear", features, hours, nodes + dense_nodes(rng, [6 * features, 1], "summary"))
 
 
 def calibrated(network: Network, x: np.ndarray) -> Network:
     """Return the same network with its last layer moved so that its risks spread around the prevalence."""
     risk = network.predict(x)
     logit = np.log(risk / (1 - risk))
-    *dense, last = network.dense
+    name, last = network.output.name, network.output.layer
     factor = 1.3 / logit.std()
     kernel, bias = last.kernel * factor, (last.bias - logit.mean()) * factor - 2.3
-    return replace(network, dense=(*dense, replace(last, kernel=kernel.astype("f4"), bias=bias.astype("f4"))))
+    return network.with_layers({name: replace(last, kernel=kernel.astype("f4"), bias=bias.astype("f4"))})
 
 
 def near(rng, network: Network, amount: float) -> Network:

@@ -194,8 +194,8 @@ def changed(folder: Path, change) -> Path:
 
 def test_constant_risks_are_half_and_no_loss(workspace, tmp_path):
     def constant(network):
-        last = network.dense[-1]
-        return replace(network, dense=(replace(last, kernel=np.zeros_like(last.kernel)),))
+        last = network.output.layer
+        return network.with_layers({network.output.name: replace(last, kernel=np.zeros_like(last.kernel))})
 
     folder = changed(tmp_path, constant)
     found = run(workspace, str(folder / "lstm"), str(folder / "lstm-float16.tflite"))
@@ -208,8 +208,8 @@ def test_constant_risks_are_half_and_no_loss(workspace, tmp_path):
 
 def test_a_model_whose_risks_are_no_numbers_is_refused(workspace, tmp_path):
     def broken(network):
-        last = network.dense[-1]
-        return replace(network, dense=(replace(last, bias=np.full_like(last.bias, np.nan)),))
+        last = network.output.layer
+        return network.with_layers({network.output.name: replace(last, bias=np.full_like(last.bias, np.nan))})
 
     folder = changed(tmp_path, broken)
     with pytest.raises(InputError, match="200 of 200 stays get a risk that is no number"):

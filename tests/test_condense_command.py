@@ -1,6 +1,7 @@
 """The command condense: limits, the choice, resuming, honesty. Training is pretended, files and their runs are real."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,25 +9,26 @@ import pytest
 from condense_networks import FEATURES, HOURS
 from condense_workspace import session, without_keras, without_tensorflow, write_parent
 
+from mortcond.archs import ARCHS, Inputs, shaped, untrained
 from mortcond.commands import condense as room
 from mortcond.commands.condense import condense, render
 from mortcond.core.errors import LimitError, UsageError
 from mortcond.deploy import metadata
 from mortcond.measure.plots.search import write_tradeoff
-from mortcond.models.network import DenseLayer, Network
+from mortcond.network import Network
 
 
 @pytest.fixture
 def training(monkeypatch):
     """Pretended training and timing; the linear candidate alone has learnt what the outcomes follow from."""
     without_keras(monkeypatch)
-    monkeypatch.setattr("mortcond.commands.candidate_maker.CandidateMaker._fit_linear", lambda maker: linear())
+    monkeypatch.setattr("mortcond.commands.candidate_maker.CandidateMaker._fit_linear", lambda *_: linear())
     monkeypatch.setattr(
         "mortcond.commands.candidate_maker.latency.measure",
         lambda found, *_: ([cost_of(candidate) for candidate in found], None),
     )
     monkeypatch.setattr(room, "write_tradeoff", lambda *_: [])
-    monkeypatch.setitem(room.search.UNITS, "dnn", ((16,), (64, 32, 16)))
+    monkeypatch.setitem(ARCHS, "dnn", replace(ARCHS["dnn"], search=((16,), (64, 32, 16))))
     monkeypatch.setattr(room.search, "QUANTILES", (0.5,))
     return without_tensorflow(monkeypatch)
 
@@ -39,7 +41,8 @@ def linear(sign: float = 1.0) -> Network:
     """Return what outcomes follow from in these data: the mean over all hours and features."""
     weights = np.zeros((6 * FEATURES, 1), np.float32)
     weights[:FEATURES] = sign
-    return Network("linear", FEATURES, HOURS, (), (DenseLayer(weights, np.zeros(1, np.float32), "sigmoid"),), "full")
+    network = untrained("linear", shaped("linear"), Inputs(FEATURES, HOURS))
+    return network.with_arrays({"dense.0.kernel": weights, "dense.0.bias": np.zeros(1, np.float32)})
 
 
 def run(workspace, **how):
@@ -88,7 +91,7 @@ def test_every_candidate_has_a_record_and_the_tradeoff_is_drawn(tmp_path, traini
 def test_what_is_larger_than_the_answer_is_not_trained(tmp_path, training):
     write_parent(tmp_path, "lstm")
     result = run(tmp_path)
-    trained = {call.network.dense[0].bias.size for call in training.calls}
+    trained = {call.network["dense.0"].bias.size for call in training.calls}
     assert trained <= {16}, "only what has a smaller file than the linear network"
     assert "dnn64x32x16" in result["larger"]
 
@@ -156,7 +159,7 @@ def test_a_changed_setting_trains_anew(tmp_path, training):
 
 def test_when_nothing_qualifies_it_says_so_with_the_nearest(tmp_path, training, monkeypatch):
     write_parent(tmp_path, "dnn")
-    monkeypatch.setattr("mortcond.commands.candidate_maker.CandidateMaker._fit_linear", lambda maker: linear(sign=-1.0))
+    monkeypatch.setattr("mortcond.commands.candidate_maker.CandidateMaker._fit_linear", lambda *_: linear(sign=-1.0))
     with pytest.raises(LimitError, match="No candidate meets the limits") as caught:
         run(tmp_path, arch="linear")
     assert "Nearest: linear-" in caught.value.problem
@@ -168,7 +171,7 @@ def test_when_nothing_qualifies_it_says_so_with_the_nearest(tmp_path, training, 
 
 def test_when_the_stays_are_too_few_to_tell_it_says_how_many_could(tmp_path, training, monkeypatch):
     write_parent(tmp_path, "dnn")
-    nearly = Network.load(tmp_path / "dnn" / "trained.npz")
+    nearly = Network.load(tmp_path / "dnn" / "network.npz")
     arrays = {name: array + 0.05 for name, array in nearly.arrays().items()}
     monkeypatch.setattr(
         "mortcond.commands.candidate_maker.train", lambda *_, **__: SimpleNamespace(network=nearly.with_arrays(arrays))
@@ -240,7 +243,7 @@ def test_a_verdict_takes_more_the_more_files_are_compared():
 
 @pytest.mark.parametrize(
     ("how", "says"),
-    [({"arch": "gru"}, "--arch gru is unknown"), ({"max_auroc_drop": 0.0}, "not above 0 and below 0.5")],
+    [({"arch": "lisp"}, "--arch lisp is unknown"), ({"max_auroc_drop": 0.0}, "not above 0 and below 0.5")],
 )
 def test_wrong_options(tmp_path, training, how, says):
     with pytest.raises(UsageError, match=says):

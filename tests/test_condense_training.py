@@ -44,7 +44,7 @@ def test_the_papers_chain_of_the_lstm(workspace):
 
 @pytest.mark.slow
 def test_the_papers_pruned_dense_network_and_its_files(workspace):
-    from mortcond.models.keras_network import load
+    from mortcond.deploy.directory import load_network as load
 
     run("train", workspace, arch="dnn", epochs=2)
     for schedule, method in (("epoch", "mean"), ("rewind", "taylor"), ("final", "fisher")):

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from condense_networks import dnn, hlstm, lstm, stays
+from condense_networks import GENERAL, dnn, hlstm, lstm, stays
 from deploy_workspace import session
 
 from mortcond.core.artifacts import sha256
@@ -24,16 +24,20 @@ converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
 interpreter = tf.lite.Interpreter(model_content=converter.convert())
 risks = {"saved_model": served(stays=tf.constant(x))["risk"].numpy()}
 risks["converted"] = interpreter.get_signature_runner("serving_default")(stays=x)["risk"]
-from mortcond.models.keras_network import load
-from pathlib import Path
-risks["keras"] = load(Path(folder)).predict(x)[:, None]
+import keras, mortcond.layers.keras_layers
+risks["keras"] = keras.saving.load_model(folder + "/model.keras").predict(x, verbose=0)
 np.savez(sys.argv[3], **risks)
 """
 
 
-@pytest.mark.parametrize("name", ["lstm", "hlstm", "dnn"])
+@pytest.mark.parametrize("name", ["lstm", "hlstm", "dnn", *GENERAL])
 def test_saved_model_keras_file_and_the_stock_converter_agree(name, tmp_path):
-    network = {"lstm": lstm((5, 4)), "hlstm": hlstm(4, (5, 3)), "dnn": dnn()}[name]
+    network = {
+        "lstm": lstm((5, 4)),
+        "hlstm": hlstm(4, (5, 3)),
+        "dnn": dnn(),
+        **{other: make() for other, make in GENERAL.items()},
+    }[name]
     network = network.with_arrays({key: array.astype(np.float32) for key, array in network.arrays().items()})
     inputs = {"dataset": {"path": "dataset.npz", "sha256": "0" * 64}}
     manifest = session("train", tmp_path).manifest("model", name, inputs, arch=name, parameters=network.parameters)
@@ -44,7 +48,15 @@ def test_saved_model_keras_file_and_the_stock_converter_agree(name, tmp_path):
     directory.write_model(folder, network, manifest, rows, tmp_path / "kept", {"prevalence": 0.1})
 
     files = {path.name for path in folder.iterdir()}
-    expected = {"saved_model.pb", "variables", "model.keras", "model.tflite", "history.csv", "checkpoints"}
+    expected = {
+        "saved_model.pb",
+        "variables",
+        "network.npz",
+        "model.keras",
+        "model.tflite",
+        "history.csv",
+        "checkpoints",
+    }
     assert expected | {"manifest.json"} <= files
     assert read_manifest(folder).sha256 == sha256(folder)
     assert metadata.read(folder / "model.tflite")["prevalence"] == 0.1

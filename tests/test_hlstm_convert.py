@@ -14,8 +14,8 @@ from mortcond.condense.hlstm_convert import from_parent
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, UsageError
 from mortcond.core.manifest import read_manifest
-from mortcond.models.network import Network
-from mortcond.models.settings import TrainSettings
+from mortcond.network import Network
+from mortcond.training.settings import TrainSettings
 
 
 def distance(child, parent, x) -> float:
@@ -68,7 +68,7 @@ def test_one_hidden_layer_lstm_of_the_parents_width_replaces_all_layers(tmp_path
     assert result["path"] == str(tmp_path / "lstm-hlstm")
     (call,) = training.calls
     assert len(call.network.recurrent) == 1
-    assert call.network.recurrent[0].units == 4, "of the parent's last layer"
+    assert call.network.recurrent[0].layer.units == 4, "of the parent's last layer"
     assert (call.first_epoch, call.settings, call.soft_targets) == (1, TrainSettings(epochs=EPOCHS, batch_size=4), None)
     manifest = read_manifest(tmp_path / "lstm-hlstm")
     assert (manifest.arch, manifest.parent["name"]) == ("hlstm", "lstm")
@@ -81,17 +81,17 @@ def test_hidden_width_and_depth(tmp_path, training, width, depth, hidden):
     write_parent(tmp_path, "lstm")
     how = {"init": "parent", "hidden_width": width, "hidden_depth": depth}
     hlstm_convert(session(tmp_path, "hlstm-convert"), **how)
-    gate = training.calls[0].network.recurrent[0].gates[0]
+    gate = training.calls[0].network.recurrent[0].layer.hidden_gates[0]
     assert [weights.shape[1] for weights in gate.hidden] == hidden
 
 
 def test_starting_from_the_parent_and_learning_from_it(tmp_path, training):
-    parent = Network.load(write_parent(tmp_path, "lstm") / "trained.npz")
+    parent = Network.load(write_parent(tmp_path, "lstm") / "network.npz")
     hlstm_convert(session(tmp_path, "hlstm-convert"), init="parent", distil=True)
     (call,) = training.calls
     x = np.load(tmp_path / "dataset.npz")["X_train"]
     np.testing.assert_allclose(call.soft_targets, parent.predict(x), atol=1e-5)
-    np.testing.assert_array_equal(call.network.dense[0].kernel, parent.dense[0].kernel)
+    np.testing.assert_array_equal(call.network["dense.0"].kernel, parent["dense.0"].kernel)
 
 
 def test_a_pruned_lstm_is_converted_too_where_it_is_named(tmp_path, training):
@@ -99,7 +99,7 @@ def test_a_pruned_lstm_is_converted_too_where_it_is_named(tmp_path, training):
     prune(session(tmp_path))
     assert hlstm_convert(session(tmp_path, "hlstm-convert"))["parent"]["name"] == "lstm", "the newest uncondensed one"
     result = hlstm_convert(session(tmp_path, "hlstm-convert"), tmp_path / "lstm-pruned50", init="parent")
-    assert training.calls[-1].network.recurrent[0].units == 2
+    assert training.calls[-1].network.recurrent[0].layer.units == 2
     lineage = [step["name"] for step in read_manifest(Path(result["path"])).lineage]
     assert lineage == ["lstm", "lstm-pruned50"]
 

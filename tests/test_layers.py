@@ -10,7 +10,6 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "mortcond"
 ORDER = [
     "core",
-    "options",
     "variables",
     "synth",
     "tables",
@@ -24,7 +23,7 @@ ORDER = [
     "channels",
     "exchange",
     "archs",
-    "models",
+    "options",
     "training",
     "deploy",
     "condense",

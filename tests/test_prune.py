@@ -6,17 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from condense_workspace import EPOCHS, session, without_tensorflow, write_dataset, write_parent
-from mortcond.condense.channels import groups
 
+from mortcond.archs import ENSEMBLE
+from mortcond.channels import groups
 from mortcond.commands.prune import prune, render
 from mortcond.condense.cut import cut
 from mortcond.condense.score import score
 from mortcond.condense.select import Amount, select
 from mortcond.core.errors import InputError, UsageError
 from mortcond.core.manifest import read_manifest, write_manifest
-from mortcond.models.calibration import Calibration
-from mortcond.models.network import Network
-from mortcond.models.settings import ENSEMBLE, TrainSettings
+from mortcond.network import Network
+from mortcond.training.calibration import Calibration
+from mortcond.training.settings import TrainSettings
 
 
 @pytest.fixture
@@ -75,19 +76,19 @@ def test_final_starts_from_the_trained_weights_and_may_leave_them_as_they_are(tm
     parent = write_parent(tmp_path, "lstm")
     result = prune(session(tmp_path), schedule="final", epochs=EPOCHS)
     assert not training.calls
-    trained = Network.load(parent / "trained.npz")
+    trained = Network.load(parent / "network.npz")
     kept = select(score(trained, "mean", groups(trained)), Amount(0.5))
-    pruned = Network.load(tmp_path / "lstm-pruned50" / "trained.npz")
-    np.testing.assert_array_equal(pruned.dense[0].kernel, cut(trained, kept).dense[0].kernel)
+    pruned = Network.load(tmp_path / "lstm-pruned50" / "network.npz")
+    np.testing.assert_array_equal(pruned["dense.0"].kernel, cut(trained, kept)["dense.0"].kernel)
     assert 0 <= result["metrics"]["auroc_val"] <= 1, "measured after the cut, not the parent's"
 
 
 def test_rewind_cuts_early_weights_where_the_trained_ones_are_weakest(tmp_path, training):
     parent = write_parent(tmp_path, "lstm")
     prune(session(tmp_path), schedule="rewind")
-    trained, early = Network.load(parent / "trained.npz"), first_epoch_of(parent)
+    trained, early = Network.load(parent / "network.npz"), first_epoch_of(parent)
     expected = cut(early, select(score(trained, "mean", groups(trained)), Amount(0.5)))
-    np.testing.assert_array_equal(training.calls[0].network.dense[0].kernel, expected.dense[0].kernel)
+    np.testing.assert_array_equal(training.calls[0].network["dense.0"].kernel, expected["dense.0"].kernel)
 
 
 @pytest.mark.parametrize("method", ["taylor", "fisher", "correlation", "l2", "random"])
@@ -113,7 +114,7 @@ def test_distil_learns_from_the_parents_risks(tmp_path, training):
     prune(session(tmp_path), distil=True)
     (call,) = training.calls
     x = np.load(tmp_path / "dataset.npz")["X_train"]
-    np.testing.assert_allclose(call.soft_targets, Network.load(parent / "trained.npz").predict(x), atol=1e-5)
+    np.testing.assert_allclose(call.soft_targets, Network.load(parent / "network.npz").predict(x), atol=1e-5)
     assert call.settings.teacher_weight > 0
 
 
@@ -215,7 +216,7 @@ def test_a_linear_model_is_refused(tmp_path, training, monkeypatch):
     monkeypatch.setattr(
         "mortcond.core.workspace.read_manifest", lambda path: SimpleNamespace(kind="model", arch="linear", parameters=9)
     )
-    with pytest.raises(InputError, match="needs a trained lstm, hlstm or dnn"):
+    with pytest.raises(InputError, match="prune needs a trained network"):
         prune(session(tmp_path), tmp_path / "lstm")
 
 
@@ -225,13 +226,13 @@ def test_a_child_of_a_calibrated_parent_is_calibrated_on_the_validation_split(tm
         arrays = {name: 2 * array for name, array in network.arrays().items()}
         return network.with_arrays(arrays), Calibration(0.5, 0.0)
 
-    monkeypatch.setattr("mortcond.models.calibration.calibrate", calibrate)
+    monkeypatch.setattr("mortcond.training.calibration.calibrate", calibrate)
     parent = write_parent(tmp_path, "dnn", extra={"calibration": {"temperature": 2.0, "bias": 0.1}})
     prune(session(tmp_path), schedule="final", epochs=EPOCHS, quantile=0.2)
-    child = Network.load(tmp_path / "dnn-pruned20" / "trained.npz")
-    trained = Network.load(parent / "trained.npz")
+    child = Network.load(tmp_path / "dnn-pruned20" / "network.npz")
+    trained = Network.load(parent / "network.npz")
     plain = cut(trained, select(score(trained, "mean", groups(trained)), Amount(0.2)))
-    np.testing.assert_array_equal(child.dense[-1].kernel, 2 * plain.dense[-1].kernel)
+    np.testing.assert_array_equal(child.output.layer.kernel, 2 * plain.output.layer.kernel)
     assert read_manifest(tmp_path / "dnn-pruned20").extra["calibration"] == {"temperature": 0.5, "bias": 0.0}
 
 

@@ -11,7 +11,7 @@ from condense_workspace import session, without_tensorflow, write_dataset, write
 from mortcond import dataset as datasets
 from mortcond.commands.recalibrate import recalibrate, render
 from mortcond.core.errors import InputError, LimitError, UsageError
-from mortcond.models.network import Network
+from mortcond.network import Network
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def hospital(tmp_path, monkeypatch):
     write_parent(tmp_path, "dnn")
     write_dataset(tmp_path / "there.npz", train=0, val=0, test=400)
     data = datasets.load(tmp_path / "there.npz")
-    risk = Network.load(tmp_path / "dnn" / "trained.npz").predict(data.test.X)
+    risk = Network.load(tmp_path / "dnn" / "network.npz").predict(data.test.X)
     truth = 1 / (1 + np.exp(0.9 - 1.5 * np.log(risk / (1 - risk))))  # fewer die there than the network says
     died = (np.random.default_rng(0).random(400) < truth).astype(np.uint8)
     datasets.save(tmp_path / "there.npz", replace(data, test=replace(data.test, y=died)))
@@ -36,8 +36,8 @@ def run(workspace, **how):
 def test_the_mean_risk_is_the_hospitals_death_rate_and_the_order_stays(hospital):
     result = run(hospital, level="intercept")
     test = datasets.load(hospital / "there.npz").test
-    before = Network.load(hospital / "dnn" / "trained.npz").predict(test.X)
-    after = Network.load(hospital / "dnn-recalibrated" / "trained.npz").predict(test.X)
+    before = Network.load(hospital / "dnn" / "network.npz").predict(test.X)
+    after = Network.load(hospital / "dnn-recalibrated" / "network.npz").predict(test.X)
     assert after.mean() == pytest.approx(test.y.mean(), abs=1e-4)
     assert np.array_equal(np.argsort(before), np.argsort(after))
     assert result["figures"]["before"]["mean_risk"] == pytest.approx(before.mean(), abs=1e-6)

@@ -18,7 +18,7 @@ from mortcond.core.artifacts import MANIFEST, atomic_directory
 from mortcond.core.errors import LimitError, UsageError
 from mortcond.core.manifest import write_manifest
 from mortcond.core.session import Session
-from mortcond.models.network import Network
+from mortcond.network import Network
 from mortcond.options import COMMANDS
 
 

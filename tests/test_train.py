@@ -19,11 +19,13 @@ from mortcond.core.errors import InputError, Interrupted, UsageError
 from mortcond.core.manifest import read_manifest
 from mortcond.core.session import Session
 from mortcond.dataset import save
-from mortcond.models.calibration import calibrate
-from mortcond.models.keras_network import load
-from mortcond.models.linear import fit_linear
-from mortcond.models.network import Network
-from mortcond.models.teacher import cross_fitted
+from mortcond.deploy.directory import load_network as load
+from mortcond.layers import FullSummary
+from mortcond.layers.operations import NUMPY
+from mortcond.network import Network
+from mortcond.training.calibration import calibrate
+from mortcond.training.linear import fit_linear
+from mortcond.training.teacher import cross_fitted
 
 QUIET = Console(quiet=True)
 SMALL = {"arch": "dnn", "width": 4, "layers": 1, "epochs": 2}
@@ -53,13 +55,21 @@ def history(folder: Path) -> list[dict]:
 def test_a_model_directory_holds_everything(workspace, lstm):
     folder = workspace / "lstm"
     names = {path.name for path in folder.iterdir()}
-    assert {"saved_model.pb", "model.keras", "model.tflite", "history.csv", "checkpoints", "manifest.json"} <= names
+    assert {
+        "saved_model.pb",
+        "network.npz",
+        "model.keras",
+        "model.tflite",
+        "history.csv",
+        "checkpoints",
+        "manifest.json",
+    } <= names
     rows = history(folder)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert all(0 <= float(row[f"auroc_{name}"]) <= 1 for row in rows for name in ("train", "val", "test"))
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [f"epoch-00{n}.npz" for n in (1, 2, 3)]
     last = Network.load(folder / "checkpoints" / "epoch-003.npz")
-    np.testing.assert_array_equal(load(folder).dense[0].kernel, last.dense[0].kernel)
+    np.testing.assert_array_equal(load(folder)["dense.0"].kernel, last["dense.0"].kernel)
     assert not list(workspace.glob(".lstm*"))
 
 
@@ -126,7 +136,7 @@ def test_linear_is_a_model_like_the_others(workspace):
     assert result["parameters"] == 6 * FEATURES + 1
     assert result["metrics"]["auroc_test"] > 0.7
     network = load(workspace / "linear")
-    assert (network.arch, network.summary, network.hours) == ("linear", "full", HOURS)
+    assert (network.arch, network["summary"], network.hours) == ("linear", FullSummary(), HOURS)
     assert (workspace / "linear" / "model.tflite").is_file()
 
 
@@ -134,11 +144,9 @@ def test_linear_is_scikit_learns_own(workspace):
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
-    from mortcond.models.network import summarise
-
     split = dataset(200).train
     fitted = fit_linear(split.X, split.y, split.subject_id, 0, QUIET)
-    summaries = summarise(split.X.astype(float), "full", ())
+    summaries = FullSummary().forward(NUMPY, {}, split.X.astype(float))
     scaler = StandardScaler().fit(summaries)
     model = LogisticRegression(C=fitted.strength, tol=1e-8, max_iter=5000).fit(scaler.transform(summaries), split.y)
     expected = model.predict_proba(scaler.transform(summaries))[:, 1]
@@ -151,7 +159,7 @@ def test_a_feature_that_never_changes_within_a_stay_gets_no_weight_for_its_round
     X = split.X.copy()
     X[:, :, 0] = np.random.default_rng(0).normal(170, 10, (len(X), 1))  # a height: its deviation over the hours is 0
     network = fit_linear(X, split.y, split.subject_id, 0, QUIET).network
-    by_summary = network.dense[0].kernel[:, 0].reshape(6, -1)
+    by_summary = network["dense.0"].kernel[:, 0].reshape(6, -1)
     assert by_summary[4, 0] == by_summary[5, 0] == 0  # deviation and change
     assert by_summary[0, 0] != 0
     elsewhere = X.copy()
@@ -183,14 +191,15 @@ def test_the_best_preset_learns_from_the_ensemble(workspace):
     result = train(session(workspace), arch="dnn", preset="best", epochs=2, out=workspace / "best")
     settings = result["extra"]["settings"]
     assert (settings["preset"], settings["teacher"], settings["epochs"]) == ("best", "ensemble", 2)
-    assert load(workspace / "best").summary == "full"
+    assert load(workspace / "best")["summary"] == FullSummary()
 
 
 def test_calibration_makes_the_mean_risk_that_of_the_validation_split_and_keeps_the_order():
     data = dataset(60, 200, 60)
     network = fit_linear(data.train.X, data.train.y, data.train.subject_id, 0, QUIET).network
-    skewed = replace(network.dense[0], kernel=network.dense[0].kernel * 3, bias=network.dense[0].bias + 2)
-    skewed = replace(network, dense=(skewed,))
+    last = network.output.layer
+    skewed = replace(last, kernel=last.kernel * 3, bias=last.bias + 2)
+    skewed = network.with_layers({network.output.name: skewed})
     calibrated, found = calibrate(skewed, data.val.X, data.val.y)
     risk = calibrated.predict(data.val.X)
     assert risk.mean() == pytest.approx(data.val.y.mean(), abs=1e-3)
@@ -209,7 +218,7 @@ def test_a_calibrated_model_says_so(workspace):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"arch": "gru"}, "gru"),
+        ({"arch": "lisp"}, "lisp"),
         ({"preset": "worst"}, "--preset worst is unknown"),
         ({"teacher_weight": 0.5}, "--teacher"),
         ({"temperature": 2.0}, "--teacher"),

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from mortcond import archs
+from mortcond.channels import groups
 from mortcond.commands.children import Parent, calibrated_as_parent, taught, train
-from mortcond.condense.channels import groups
 from mortcond.condense.cut import cut
-from mortcond.condense.hlstm_convert import from_parent
+from mortcond.condense.hlstm_convert import from_parent, untrained_child
 from mortcond.condense.score import score
 from mortcond.condense.search import Recipe
 from mortcond.condense.select import Amount, select
@@ -24,12 +25,11 @@ from mortcond.core import forms
 from mortcond.core.artifacts import atomic_file
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
-from mortcond.dataset import mask_columns
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.tflite import build
 from mortcond.measure import candidates, latency
-from mortcond.models.network import DenseLayer, Network
-from mortcond.models.settings import TrainSettings
+from mortcond.network import Network
+from mortcond.training.settings import TrainSettings
 
 Record = dict[str, Any]
 PRUNED_AFTER = 1  # the paper's epoch
@@ -54,26 +54,26 @@ class CandidateMaker:
         return self.begun[recipe.name]
 
     def _new(self, recipe: Recipe) -> Network:
-        from mortcond.models.build import Architecture, initial
+        arch, data = archs.known(recipe.arch), self.parent.data
+        given = {"layers": len(recipe.units) or None, "width": next(iter(recipe.units), None)}
+        given |= {"summary": recipe.summary}
+        shape = archs.shaped(recipe.arch, **{name: value for name, value in given.items() if name in arch.shape})
+        network = archs.untrained(recipe.arch, shape, archs.inputs_of(data)).fitted(data.train.X)
+        if arch.trainable:
+            return self._initial(network)
+        return network.with_arrays({name: np.ones_like(array) for name, array in network.arrays().items()})
 
-        names, hours = self.parent.data.feature_names, self.parent.network.hours
-        if recipe.arch == "linear":
-            output = DenseLayer(np.ones((6 * len(names), 1), np.float32), np.zeros(1, np.float32), "sigmoid")
-            return Network("linear", len(names), hours, (), (output,), summary="full")
-        shape = {"width": recipe.units[0], "layers": len(recipe.units), "summary": recipe.summary}
-        architecture = Architecture(recipe.arch, **shape)
-        return initial(architecture, len(names), hours, mask_columns(names), self.session.seed)
+    def _initial(self, network: Network) -> Network:
+        from mortcond.training.initial import initial
+
+        return initial(network, self.session.seed)
 
     def _pruned(self, recipe: Recipe) -> Network:
         return self._cut(self.parent.checkpoint(PRUNED_AFTER), recipe.quantile)
 
     def _converted(self, recipe: Recipe) -> Network:
-        from mortcond.models.build import Architecture, initial
-
         lstm = self.parent.network if recipe.quantile is None else self._cut(self.parent.network, recipe.quantile)
-        architecture = Architecture("hlstm", width=lstm.recurrent[-1].units, dropout=lstm.dropout)
-        fresh = initial(architecture, lstm.features, lstm.hours, (), self.session.seed)
-        return from_parent(lstm, fresh, self.parent.data.train.X, self.session.seed)
+        return from_parent(lstm, self._initial(untrained_child(lstm)), self.parent.data.train.X, self.session.seed)
 
     @staticmethod
     def _cut(network: Network, quantile: float) -> Network:
@@ -91,7 +91,7 @@ class CandidateMaker:
             if kept.get("key") == key:
                 return Network.load(weights), kept
         started = time.monotonic()
-        network = self._fit_linear() if recipe.arch == "linear" else self._train(recipe)
+        network = self._train(recipe) if archs.known(recipe.arch).trainable else self._fit_linear(recipe)
         kept = {"key": key, "training_seconds": round(time.monotonic() - started, 2)}
         facts.unlink(missing_ok=True)  # weights and facts change one after the other: without facts both are void
         with atomic_file(weights) as partial:
@@ -100,11 +100,11 @@ class CandidateMaker:
             partial.write_text(json.dumps(kept), encoding="utf-8")
         return network, kept
 
-    def _fit_linear(self) -> Network:
-        from mortcond.models.linear import fit_linear
+    def _fit_linear(self, recipe: Recipe) -> Network:
+        from mortcond.training.linear import fit_linear
 
-        known = self.parent.data.train
-        return fit_linear(known.X, known.y, known.subject_id, self.session.seed, self.session.console).network
+        known, console = self.parent.data.train, self.session.console
+        return fit_linear(known.X, known.y, known.subject_id, self.session.seed, console, self.begin(recipe)).network
 
     def _train(self, recipe: Recipe) -> Network:
         settings, soft_targets = self.settings, None

@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from mortcond import dataset as datasets
+from mortcond import archs
 from mortcond.core.console import Console
 from mortcond.core.errors import UsageError
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.dataset import Dataset
 
-TREES, LINEAR = "trees", "linear"
+TREES, LINEAR = "trees", archs.FLOOR
 REFERENCES = (LINEAR, TREES)  # what no network is made of: fitted whole, and not condensed
-NETWORKS = ("lstm", "hlstm", "dnn")
 NAME = re.compile(
     r"(?P<arch>[a-z]+)(-pruned(?P<share>\d{1,2}))?(?P<hlstm>-hlstm)?(-(?P<mode>float16|dynamic|int8|integer))?"
 )
@@ -85,7 +84,8 @@ def _can_be(arch: str, share: str | None, hlstm: str | None, mode: str | None) -
         return not (share or hlstm or mode)
     if arch == LINEAR:
         return not (share or hlstm or mode == "integer")
-    return arch in NETWORKS and (arch == "lstm" or not hlstm) and (arch == "dnn" or mode != "integer")
+    row = archs.row(arch)
+    return row is not archs.OTHER and bool(row.converts_to or not hlstm) and (row.integer or mode != "integer")
 
 
 def with_parents(forms: Sequence[Form]) -> list[Form]:
@@ -174,19 +174,17 @@ class Chain:
         return self.made[form.network]
 
     def _trained(self, arch: str) -> Any:
-        from mortcond.models.build import Architecture, initial
-        from mortcond.models.settings import preset, preset_shape
-        from mortcond.models.training import fit
+        from mortcond.training.initial import initial
+        from mortcond.training.settings import preset
+        from mortcond.training.training import fit
 
         given = {} if self.how.epochs is None else {"epochs": self.how.epochs}
         settings = preset(self.how.preset, arch, **given)
-        _, hours, features = self.data.train.X.shape
-        masks = datasets.mask_columns(self.data.feature_names)
-        shape = Architecture(arch, **preset_shape(self.how.preset, arch))
+        network = archs.untrained(arch, archs.shaped(arch, self.how.preset), archs.inputs_of(self.data))
         checkpoints = self._checkpoints(arch)
         _one_thread()
         trained = fit(
-            initial(shape, features, hours, masks, self.seed),
+            initial(network.fitted(self.data.train.X), self.seed),
             self._without_test(),
             settings,
             seed=self.seed,
@@ -216,8 +214,8 @@ class Chain:
         return self._parent(name, trained.network, trained.history, parent.settings)
 
     def _linear(self) -> Any:
-        from mortcond.models.linear import fit_linear
-        from mortcond.models.settings import TrainSettings
+        from mortcond.training.linear import fit_linear
+        from mortcond.training.settings import TrainSettings
 
         train = self.data.train
         fitted = fit_linear(train.X, train.y, train.subject_id, self.seed, self.console)
@@ -227,8 +225,8 @@ class Chain:
         """Fit boosted trees on the summaries that the linear model sees, as the teacher's are."""
         from sklearn.ensemble import HistGradientBoostingClassifier
 
-        from mortcond.models import teacher
-        from mortcond.models.linear import summaries_of
+        from mortcond.training import teacher
+        from mortcond.training.linear import summaries_of
 
         started = time.monotonic()
         trees = HistGradientBoostingClassifier(random_state=self.seed, **teacher.TREES)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mortcond import dataset as datasets
+from mortcond.archs import ENSEMBLE
 from mortcond.core import forms
 from mortcond.core.artifacts import sha256
 from mortcond.core.console import Console
@@ -21,11 +22,11 @@ from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
 from mortcond.deploy import metadata as tflite_metadata
-from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, write_model
+from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, load_network, write_model
 from mortcond.measure.candidates import read_history
-from mortcond.models.network import Network
-from mortcond.models.settings import ENSEMBLE, TEACHER_WEIGHT, TrainSettings
+from mortcond.network import Network
 from mortcond.scores import auroc
+from mortcond.training.settings import TEACHER_WEIGHT, TrainSettings
 
 OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
 
@@ -74,7 +75,7 @@ def read_parent(
     require("tensorflow", session.command)
     source = parents_dataset(session, path, manifest, dataset)
     data = datasets.load(source, splits)
-    network = read_network(path)
+    network = load_network(path)
     if network.features != len(data.feature_names):
         raise InputError(
             f"{path} reads {network.features} features, {source} has {len(data.feature_names)}.", "Name its own data."
@@ -83,13 +84,6 @@ def read_parent(
     embedded = tflite_metadata.read(path / TFLITE, session.trust_changed) or {}
     shared = {name: value for name, value in embedded.items() if name not in OWN_METADATA}
     return Parent(path, manifest, network, history, settings_of(manifest), data, source, shared)
-
-
-def read_network(directory: Path) -> Network:
-    """Return the trained network of a model directory."""
-    from mortcond.models.keras_network import load
-
-    return load(directory)
 
 
 def settings_of(manifest: Manifest) -> TrainSettings:
@@ -141,9 +135,9 @@ def write_child(
 
 
 def train(session: Session, parent: Parent, network: Network, settings: TrainSettings, checkpoints: Path, **how: Any):
-    """Train a child on the parent's data; see `models.training.fit`."""
+    """Train a child on the parent's data; see `training.training.fit`."""
     from mortcond.core.tensorflow import THREADS, set_threads
-    from mortcond.models.training import fit
+    from mortcond.training.training import fit
 
     set_threads(THREADS)
     how |= {"seed": session.seed, "console": session.console, "checkpoints": checkpoints}
@@ -156,7 +150,7 @@ def calibrated_as_parent(
     """Calibrate a child where its parent was calibrated; return it with its metrics and what the manifest adds."""
     if "calibration" not in parent.manifest.extra:
         return network, metrics, {}
-    from mortcond.models.calibration import calibrate
+    from mortcond.training.calibration import calibrate
 
     network, calibration = calibrate(network, parent.data.val.X, parent.data.val.y)
     return network, metrics | aurocs(network, parent.data), {"calibration": asdict(calibration)}

@@ -9,15 +9,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from mortcond import archs
 from mortcond.commands.children import Parent, auroc_line, calibrated_as_parent, read_parent, taught, train, write_child
-from mortcond.condense.hlstm_convert import from_parent
+from mortcond.condense.hlstm_convert import CHILD, from_parent, lstm_stack, untrained_child
 from mortcond.core.artifacts import refuse_existing
 from mortcond.core.calls import takes
 from mortcond.core.manifest import Manifest
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
-from mortcond.models.network import Network
+from mortcond.network import Network
 from mortcond.options.hlstm_convert import HlstmConvert
 
 
@@ -40,12 +41,10 @@ def hlstm_convert(session: Session, options: HlstmConvert) -> dict[str, Any]:
 
 def converted(parent: Parent, init: str, hidden_width: int | None, hidden_depth: int, seed: int) -> Network:
     """Return the untrained child: its initial weights, or as near to the parent as the parent's weights allow."""
-    from mortcond.models.build import Architecture, initial
+    from mortcond.training.initial import initial
 
-    lstm = parent.network
-    widths = {"width": lstm.recurrent[-1].units, "hidden_width": hidden_width, "hidden_depth": hidden_depth}
-    fresh = initial(Architecture("hlstm", **widths, dropout=lstm.dropout), lstm.features, lstm.hours, (), seed)
-    return fresh if init == "scratch" else from_parent(lstm, fresh, parent.data.train.X, seed)
+    fresh = initial(untrained_child(parent.network, hidden_width, hidden_depth), seed)
+    return fresh if init == "scratch" else from_parent(parent.network, fresh, parent.data.train.X, seed)
 
 
 def train_child(
@@ -64,16 +63,17 @@ def train_child(
         manifest = write_child(session, *arguments, metrics=metrics, extra=extra)
     parents = {"parameters": parent.network.parameters, "metrics": parent.history[-1] | parent.manifest.metrics}
     parents |= {"seconds_per_epoch": _seconds_per_epoch(parent.history), "name": parent.manifest.name}
-    facts = {"path": str(target), "name": manifest.name, "arch": "hlstm", "parameters": manifest.parameters}
+    facts = {"path": str(target), "name": manifest.name, "arch": CHILD, "parameters": manifest.parameters}
     facts |= {"seconds_per_epoch": _seconds_per_epoch(trained.history), "metrics": manifest.metrics}
     return facts | {"parent": parents}
 
 
 def describe(parent: Network, child: Network) -> dict[str, Any]:
     """Return what took the place of what."""
-    layer = child.recurrent[0]
-    hidden = [[weights.shape[1] for weights in gate.hidden] for gate in layer.gates]
-    return {"lstm_units": [old.units for old in parent.recurrent], "hlstm_units": layer.units, "hidden": hidden}
+    layer = child.recurrent[0].layer
+    hidden = [[weights.shape[1] for weights in gate.hidden] for gate in layer.hidden_gates]
+    units = [node.layer.units for node in lstm_stack(parent)]
+    return {"lstm_units": units, "hlstm_units": layer.units, "hidden": hidden}
 
 
 def _seconds_per_epoch(history: list[dict[str, Any]]) -> float:
@@ -81,7 +81,7 @@ def _seconds_per_epoch(history: list[dict[str, Any]]) -> float:
 
 
 def _is_lstm(manifest: Manifest) -> bool:
-    return manifest.kind == "model" and manifest.arch == "lstm"
+    return manifest.kind == "model" and archs.row(manifest.arch).converts_to == CHILD
 
 
 def _is_uncondensed(manifest: Manifest) -> bool:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from mortcond import archs
+from mortcond.channels import groups
 from mortcond.commands.children import (
     Parent,
     auroc_line,
@@ -22,7 +24,6 @@ from mortcond.commands.children import (
     train,
     write_child,
 )
-from mortcond.condense.channels import groups
 from mortcond.condense.cut import cut
 from mortcond.condense.schedule import Plan, plan
 from mortcond.condense.score import MAGNITUDES, score
@@ -35,12 +36,11 @@ from mortcond.core.options import plain
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
-from mortcond.models.network import Network
-from mortcond.models.settings import TrainSettings
+from mortcond.network import Network
 from mortcond.options.prune import Prune
+from mortcond.training.settings import TrainSettings
 
-PRUNABLE = ("lstm", "hlstm", "dnn")
-WHAT = "a trained lstm, hlstm or dnn"
+WHAT = f"a trained network ({', '.join(arch.name for arch in archs.ARCHS.values() if arch.trainable)})"
 HOW = ("method", "axis", "schedule", "after_epoch", "epochs", "steps", "distil")
 KINDS = {"units": "units", "hidden": "hidden neurons of a gate"}
 
@@ -213,7 +213,7 @@ def _layers(before: Network, after: Network) -> list[dict[str, Any]]:
 
 
 def _is_prunable(manifest: Manifest) -> bool:
-    return manifest.kind == "model" and manifest.arch in PRUNABLE
+    return manifest.kind == "model" and archs.row(manifest.arch).trainable
 
 
 def _is_unpruned(manifest: Manifest) -> bool:

@@ -13,7 +13,6 @@ from mortcond.commands.children import parents_dataset
 from mortcond.core.artifacts import atomic_file, refuse_existing
 from mortcond.core.calls import takes
 from mortcond.core.errors import InputError, LimitError
-from mortcond.core.libraries import require
 from mortcond.core.manifest import TRUSTED, Manifest, rounded
 from mortcond.core.options import plain
 from mortcond.core.session import Session
@@ -44,7 +43,6 @@ def quantize(session: Session, options: Quantize) -> dict[str, Any]:
     LimitError
         The file differs from its parent by more than the tolerance; it is not written.
     """
-    require("tensorflow", "quantize")  # it reads model.keras
     model, mode = options.model, plain(options.mode)
     if model is not None and model.is_file():
         raise InputError(f"{model} is a file; quantize needs {WHAT}.", "Name the directory that the file came from.")
@@ -66,10 +64,10 @@ def _write(
     mode: str,
     tolerance: float | None,
 ) -> dict[str, Any]:
-    from mortcond.models.keras_network import load
+    from mortcond.deploy.directory import load_network
 
     with session.console.progress(f"Quantising {path.name} ({mode})", total=3) as bar:
-        network = load(path)
+        network = load_network(path)
         bar.advance(note="written")
         converted = build(network, mode, data.train.X if mode in EIGHT_BITS else None)
         allowed = TOLERANCE[mode] if tolerance is None else tolerance

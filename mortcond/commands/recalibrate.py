@@ -77,8 +77,9 @@ def _network(path: Path, data: Dataset, source: Path) -> tuple[Any, dict[str, An
 
     Raises InputError where the data are not prepared as the network's own were.
     """
-    from mortcond.commands.children import OWN_METADATA, read_network
+    from mortcond.commands.children import OWN_METADATA
     from mortcond.deploy import metadata
+    from mortcond.deploy.directory import load_network
 
     embedded = metadata.read(path / TFLITE) or {}
     inputs, given = embedded.get("inputs") or {}, data.meta.get("inputs") or {}
@@ -88,7 +89,7 @@ def _network(path: Path, data: Dataset, source: Path) -> tuple[Any, dict[str, An
             f"{source} is not prepared as the data that {path} learned from (other {', '.join(differing)}).",
             "Make it with preprocess --apply and the data set that the network was trained on.",
         )
-    network = read_network(path)
+    network = load_network(path)
     if network.features != len(data.feature_names):
         raise InputError(
             f"{path} reads {network.features} features, {source} has {len(data.feature_names)}.",
@@ -117,7 +118,7 @@ def _write(
 ) -> None:
     """Write the recalibrated network as a model directory; its data set stays the one that it learned from."""
     from mortcond.deploy.directory import write_model
-    from mortcond.models.calibration import folded
+    from mortcond.training.calibration import folded
 
     moved = folded(network, fitted.slope, fitted.intercept)
     inputs = {"dataset": parent.inputs["dataset"]} if "dataset" in parent.inputs else {}

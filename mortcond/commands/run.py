@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mortcond import archs
 from mortcond.commands.bench import render as render_bench
 from mortcond.commands.manifests import read_any_manifest
 from mortcond.core.artifacts import names_digest, sha256
@@ -76,14 +77,20 @@ def chain(workspace: Path, source: Path | None, given: dict[str, Any]) -> Iterat
 
     training = {name: given[name] for name in ("epochs", "preset") if name in given}
     quantile = given.get("quantile", 0.5)
-    floor = Step("train", workspace / "linear", {"dataset": dataset}, {"arch": "linear"})
-    lstm = Step("train", workspace / "lstm", {"dataset": dataset}, {"arch": "lstm"} | training)
-    dnn = Step("train", workspace / "dnn", {"dataset": dataset}, {"arch": "dnn"} | training)
-    yield floor
-    for model in (lstm, pruned(lstm, quantile), hidden_layer(lstm), dnn, pruned(dnn, quantile)):
+    inputs = {"dataset": dataset}
+    yield Step("train", workspace / archs.FLOOR, inputs, {"arch": archs.FLOOR})
+    for name in archs.PAPER_CHAIN:
+        network = Step("train", workspace / name, inputs, {"arch": name} | training)
+        converted = [hidden_layer(network)] if archs.known(name).converts_to else []
+        yield from with_8_bits(network, pruned(network, quantile), *converted)
+
+
+def with_8_bits(*models: Step) -> Iterator[Step]:
+    """Yield steps that make models, each followed by that which makes its 8-bit file."""
+    for model in models:
         yield model
-        name = f"{model.out.name}-int8.tflite"
-        yield Step("quantize", workspace / name, {"model": model.out, "dataset": dataset}, {"mode": "int8"})
+        inputs = {"model": model.out, "dataset": model.inputs["dataset"]}
+        yield Step("quantize", model.out.with_name(f"{model.out.name}-int8.tflite"), inputs, {"mode": "int8"})
 
 
 def pruned(model: Step, quantile: float) -> Step:

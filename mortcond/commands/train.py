@@ -7,17 +7,17 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mortcond import archs
 from mortcond import dataset as datasets
 from mortcond.core import forms
 from mortcond.core.artifacts import atomic_file, refuse_existing, sha256
 from mortcond.core.calls import takes
-from mortcond.core.choices import Arch
 from mortcond.core.errors import InputError, Interrupted, UsageError
 from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest
@@ -26,13 +26,12 @@ from mortcond.core.session import Session
 from mortcond.core.signals import asked_to_stop
 from mortcond.core.workspace import choose_model, dataset_path
 from mortcond.dataset import Dataset
-from mortcond.models.network import Network
-from mortcond.models.settings import ENSEMBLE, TEACHER_WEIGHT, TrainSettings, preset, preset_shape
+from mortcond.network import Network
 from mortcond.options.train import Train
+from mortcond.training.settings import TEACHER_WEIGHT, TrainSettings, preset
 
 ROW = {"epoch": int, "loss": float, "seconds": float, "auroc_val": float | None}  # what each row of a history says
-SHAPE = ("width", "layers", "hidden_width", "hidden_depth", "summary", "dropout")  # of models.build.Architecture
-HOW = (  # of models.settings.TrainSettings
+HOW = (  # of training.settings.TrainSettings
     *("epochs", "batch_size", "learning_rate", "schedule", "weight_decay", "clip_norm", "input_dropout"),
     *("recurrent_dropout", "patience", "average"),
 )
@@ -61,12 +60,12 @@ def train(session: Session, options: Train) -> dict[str, Any]:
     -------
     `path`, `arch`, `parameters`, `epoch` (the one that counts), `metrics`, `history`.
     """
-    require("tensorflow", "train")
     path = dataset_path(session, options.dataset)
     target = options.out or session.workspace / options.arch
     refuse_existing(target, session.overwrite)
     data = datasets.load(path)
-    trained = _linear(session, data) if options.arch == Arch.linear else _network(session, options, data, target)
+    how = {archs.LOGISTIC: _logistic, archs.GRADIENT: _by_epochs}[archs.known(options.arch).fitted]
+    trained = how(session, options, data, target)
     if options.calibrate:
         trained = _calibrated(trained, data)
     manifest = _write(session, target, path, data, trained)
@@ -94,24 +93,34 @@ def _settings(options: Train) -> TrainSettings:
     given |= {"teacher_weight": options.teacher_weight, "temperature": options.temperature}
     if options.teacher is not None:
         weight = TEACHER_WEIGHT if options.teacher_weight is None else options.teacher_weight
-        given |= {"teacher": options.teacher if options.teacher == ENSEMBLE else "", "teacher_weight": weight}
+        given |= {"teacher": options.teacher if options.teacher == archs.ENSEMBLE else "", "teacher_weight": weight}
     return preset(plain(options.preset), options.arch, **{name: plain(v) for name, v in given.items() if v is not None})
 
 
-def _architecture(options: Train) -> dict[str, Any]:
-    """Return the preset's shape with what was given in its place."""
-    return preset_shape(plain(options.preset), options.arch, **{name: plain(getattr(options, name)) for name in SHAPE})
+def _shape(options: Train) -> archs.Shape:
+    """Return the sizes of the preset with what was given in their place."""
+    given = {entry.name: plain(getattr(options, entry.name)) for entry in fields(archs.Shape)}
+    return archs.shaped(plain(options.arch), plain(options.preset), **given)
 
 
-def _linear(session: Session, data: Dataset) -> Result:
+def _untrained(options: Train, data: Dataset) -> Network:
+    """Return the network without weights, with the statistics that its layers take of the training stays."""
+    from mortcond.training.training import check
+
+    network = archs.untrained(plain(options.arch), _shape(options), archs.inputs_of(data))
+    check(data, network)
+    return network.fitted(data.train.X)
+
+
+def _logistic(session: Session, options: Train, data: Dataset, target: Path) -> Result:
     require("scikit-learn", "train --arch linear")
-    from mortcond.models.linear import fit_linear
-    from mortcond.models.training import check, measure
+    from mortcond.training.linear import fit_linear
+    from mortcond.training.measuring import measure
 
     started = time.perf_counter()
-    shape = Network("linear", len(data.feature_names), data.train.X.shape[1], (), ())
-    check(data, shape)
-    fitted = fit_linear(data.train.X, data.train.y, data.train.subject_id, session.seed, session.console)
+    learnt = data.train
+    network = _untrained(options, data)
+    fitted = fit_linear(learnt.X, learnt.y, learnt.subject_id, session.seed, session.console, network)
     seconds = round(time.perf_counter() - started, 3)
     metrics = measure(lambda name: fitted.network.predict(data.split(name).X), data)
     row = {"epoch": 1, "loss": metrics.pop("train_loss"), **metrics, "seconds": seconds}
@@ -122,21 +131,19 @@ def _linear(session: Session, data: Dataset) -> Result:
     return Result(fitted.network, [row], None, row | {"training_seconds": seconds}, extra)
 
 
-def _network(session: Session, options: Train, data: Dataset, target: Path) -> Result:
+def _by_epochs(session: Session, options: Train, data: Dataset, target: Path) -> Result:
+    require("tensorflow", "train")
     from mortcond.core.tensorflow import set_threads
-    from mortcond.models.build import Architecture, initial
-    from mortcond.models.training import check, fit
+    from mortcond.training.initial import initial
+    from mortcond.training.training import fit
 
     set_threads(options.threads)
-    settings = _settings(options)
-    architecture = Architecture(plain(options.arch), **_architecture(options))
-    columns = datasets.mask_columns(data.feature_names)
-    network = initial(architecture, len(data.feature_names), data.train.X.shape[1], columns, session.seed)
-    check(data, network)
-    teacher = options.teacher if options.teacher != ENSEMBLE else None
+    settings, shape = _settings(options), _shape(options)
+    network = initial(_untrained(options, data), session.seed)
+    teacher = options.teacher if options.teacher != archs.ENSEMBLE else None
     soft, teachers = _taught(session, Path(teacher) if teacher else None, data)
     state = State(target.with_name(f".{target.name}.training"))
-    what = {"architecture": asdict(architecture), "settings": asdict(settings), "seed": session.seed}
+    what = {"architecture": asdict(shape), "settings": asdict(settings), "seed": session.seed}
     what |= {"threads": options.threads}  # their number decides in which order sums are taken
     what |= {"dataset": sha256(data.path), "teacher": teachers}
     _refuse_full_disk(target, network, settings.epochs)
@@ -163,7 +170,7 @@ def _network(session: Session, options: Train, data: Dataset, target: Path) -> R
         "training_seconds": trained.training_seconds,
         "compile_seconds": trained.compile_seconds,
     }
-    extra = {"settings": asdict(settings), "architecture": asdict(architecture), "epoch": trained.epoch}
+    extra = {"settings": asdict(settings), "architecture": asdict(shape), "epoch": trained.epoch}
     return Result(trained.network, trained.history, trained.epoch, metrics, extra, state, teachers)
 
 
@@ -238,10 +245,10 @@ def _taught(session: Session, teacher: Path | None, data: Dataset) -> tuple[np.n
     if teacher is None:
         return None, None
     from mortcond.condense.distil import soft_targets
-    from mortcond.models.keras_network import load
+    from mortcond.deploy.directory import load_network
 
     path, manifest = choose_model(session, teacher, lambda found: found.kind == "model", "a trained model directory")
-    network = load(path)
+    network = load_network(path)
     if network.features != len(data.feature_names):
         raise InputError(
             f"The teacher {path} reads {network.features} features, the data set has {len(data.feature_names)}.",
@@ -253,8 +260,8 @@ def _taught(session: Session, teacher: Path | None, data: Dataset) -> tuple[np.n
 
 def _calibrated(trained: Result, data: Dataset) -> Result:
     require("scikit-learn", "train --calibrate")
-    from mortcond.models.calibration import calibrate
-    from mortcond.models.training import measure
+    from mortcond.training.calibration import calibrate
+    from mortcond.training.measuring import measure
 
     network, calibration = calibrate(trained.network, data.val.X, data.val.y)
     kept = {name: value for name, value in trained.metrics.items() if name.endswith("_seconds")}

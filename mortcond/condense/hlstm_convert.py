@@ -13,8 +13,11 @@ training stays as the parent itself sees them. With one layer and a hidden width
 column with both signs and the child equals the parent, since z = ReLU(z) - ReLU(-z).
 """
 
+from dataclasses import replace
+
 import numpy as np
 
+from mortcond.archs import Shape, hidden_lstm
 from mortcond.condense.activations import layer_inputs
 from mortcond.core.errors import InputError
 from mortcond.layers import HiddenLSTM
@@ -22,6 +25,7 @@ from mortcond.layers.base import Gate
 from mortcond.layers.hidden_lstm import HiddenGate
 from mortcond.network import INPUT, Network, Node
 
+CHILD = "hlstm"  # the row of `archs` of what comes out
 STAYS = 256  # x 48 hours: far more observations than the regression has unknowns
 RIDGE = 1e-6  # of the mean square of what is regressed on: keeps silent hidden units from exploding
 
@@ -51,6 +55,21 @@ def from_parent(parent: Network, initial: Network, x: np.ndarray, seed: int = 0)
     layer = HiddenLSTM(tuple(_gate(start, target, gate, x_and_h) for start, target, gate in columns))
     dense = {node.name: parent[node.name] for node in parent.nodes if node.layer.affine}
     return initial.with_layers({fresh.name: layer} | dense)
+
+
+def untrained_child(parent: Network, hidden_width: int | None = None, hidden_depth: int = 1) -> Network:
+    """Return the parent with one hidden-layer LSTM, of zeros, in the place of its LSTM layers; all else is its own."""
+    stack = lstm_stack(parent)
+    first, last = stack[0], stack[-1]
+    sizes = Shape(hidden_width=hidden_width, hidden_depth=hidden_depth)
+    nodes = []
+    for node in parent.nodes:
+        if node is first:
+            layer = hidden_lstm(parent.widths[node.inputs[0]], last.layer.units, sizes)
+            nodes.append(replace(node, layer=layer))
+        elif node not in stack:
+            nodes.append(replace(node, inputs=tuple(first.name if name == last.name else name for name in node.inputs)))
+    return replace(parent, arch=CHILD, nodes=tuple(nodes))
 
 
 def lstm_stack(network: Network) -> tuple[Node, ...]:

@@ -12,16 +12,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mortcond.archs import known, row
+
 Record = dict[str, Any]
 MODES = ("int8", "dynamic", "float16", "float32")  # not integer: larger than int8 and no faster than dynamic
 QUANTILES = (0.25, 0.5, 0.75)
-UNITS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "linear": ((),),
-    "dnn": ((16,), (32, 16), (64, 32, 16), (128, 64, 32)),
-    "hlstm": ((4,), (8,), (16,)),
-    "lstm": ((4,), (8,), (16,), (8, 8), (16, 16)),
-}
-ON_FULL_SUMMARY = ((4,), (8,), (16,))  # units of dense networks that see what linear sees
 
 
 @dataclass(frozen=True)
@@ -39,8 +34,8 @@ class Recipe:
     def name(self) -> str:
         """What it is, such as lstm16x16, lstm-pruned50, dnn8-full, hlstm8-distil or lstm-pruned50-hlstm."""
         cut = f"-pruned{round(100 * self.quantile)}" if self.quantile is not None else ""
-        start = {"new": self.arch + "x".join(map(str, self.units)), "converted": "lstm"}
-        end = "-hlstm" if self.origin == "converted" else f"-{self.summary}" if self.summary else ""
+        start = {"new": self.arch + "x".join(map(str, self.units)), "converted": "baseline"}
+        end = f"-{self.arch}" if self.origin == "converted" else f"-{self.summary}" if self.summary else ""
         return start.get(self.origin, self.arch) + cut + end + ("-distil" if self.distil else "")
 
     @property
@@ -62,17 +57,18 @@ def recipes(baseline_arch: str, archs: Sequence[str]) -> list[Recipe]:
     archs
         The architectures to consider.
     """
-    baseline = [Recipe("baseline", baseline_arch)] if baseline_arch in archs else []
-    known = {recipe.arch for recipe in baseline if recipe.arch == "linear"}  # fitted again it would be the same
-    found = baseline + [Recipe("new", arch, units) for arch in archs if arch not in known for units in UNITS[arch]]
-    found += [Recipe("new", arch, units, distil=True) for arch in archs if arch != "linear" for units in UNITS[arch]]
-    if "dnn" in archs:
-        shapes = [(units, taught) for taught in (False, True) for units in ON_FULL_SUMMARY]
-        found += [Recipe("new", "dnn", units, distil=taught, summary="full") for units, taught in shapes]
-    if baseline_arch in archs and baseline_arch != "linear":
+    rows, own = [known(arch) for arch in archs], row(baseline_arch)
+    found = [Recipe("baseline", baseline_arch)] if baseline_arch in archs else []
+    fresh = [arch for arch in rows if arch.trainable or arch.name != baseline_arch]  # fitted again it would be the same
+    found += [Recipe("new", arch.name, units) for arch in fresh for units in arch.search]
+    found += [Recipe("new", arch.name, units, distil=True) for arch in rows if arch.trainable for units in arch.search]
+    for arch in rows:
+        shapes = [(units, taught) for taught in (False, True) for units in arch.search_full]
+        found += [Recipe("new", arch.name, units, distil=taught, summary="full") for units, taught in shapes]
+    if baseline_arch in archs and own.trainable:
         found += [Recipe("pruned", baseline_arch, (), share, taught) for share in QUANTILES for taught in (False, True)]
-    if baseline_arch == "lstm" and "hlstm" in archs:
-        found += [Recipe("converted", "hlstm", (), share, True) for share in (None, *QUANTILES)]
+    if own.converts_to in archs:
+        found += [Recipe("converted", own.converts_to, (), share, True) for share in (None, *QUANTILES)]
     return found
 
 

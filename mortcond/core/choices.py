@@ -6,15 +6,6 @@ Only the standard library is imported: `mortcond --help` needs every one of thes
 from enum import StrEnum
 
 
-class Arch(StrEnum):
-    """The architectures that can be trained."""
-
-    lstm = "lstm"
-    hlstm = "hlstm"
-    dnn = "dnn"
-    linear = "linear"
-
-
 class Preset(StrEnum):
     """How to train: as the paper did, or as measured best."""
 
@@ -37,10 +28,11 @@ class KeepEpoch(StrEnum):
 
 
 class Summary(StrEnum):
-    """What a dense network sees of a stay."""
+    """What a dense or linear network sees of a stay."""
 
     mean = "mean"
     full = "full"
+    measured = "measured"
 
 
 class Format(StrEnum):

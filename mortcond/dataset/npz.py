@@ -53,6 +53,12 @@ class Dataset:
     meta: dict[str, Any]  # manifest, inputs (InputSpec), source, split_rule, attrition, prevalence, versions, ...
     path: Path | None = None
 
+    @property
+    def hours(self) -> int:
+        """Return how many hours each stay has."""
+        found = next(split for split in (self.train, self.val, self.test) if split is not None)
+        return found.X.shape[1]
+
     def split(self, name: str) -> Split:
         """Return a split by its name: train, val or test."""
         split = getattr(self, name) if name in SPLITS else None

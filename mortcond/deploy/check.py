@@ -15,7 +15,7 @@ from mortcond.core.errors import InputError
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.signals import environment_of_worker
 from mortcond.deploy.perturbed import perturbed
-from mortcond.models.network import Network
+from mortcond.network import Network
 from mortcond.scores import auroc, defined
 
 PREDICT = """

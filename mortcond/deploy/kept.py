@@ -10,11 +10,9 @@ from typing import Any
 
 from mortcond.core.errors import InputError
 from mortcond.deploy import metadata
-from mortcond.deploy.directory import KERAS, TFLITE
+from mortcond.deploy.directory import KERAS, NETWORK, TFLITE
 from mortcond.exchange.load import Given, load
 from mortcond.network import Network
-
-NETWORK = "network.npz"
 
 
 def network_of(directory: Path) -> Network:

@@ -1,6 +1,7 @@
 """A network as an ONNX model. Imported on demand only: the onnx package is an extra.
 
-Comes in: a Network. Goes out: the bytes of a model from `x` (stays, hours, features) to `risk` (stays, 1).
+Comes in: a Network, or a model directory (`python -m mortcond.deploy.onnx_graph DIRECTORY OUT`). Goes out: the bytes of
+a model from `x` (stays, hours, features) to `risk` (stays, 1).
 
 Four plain gates are ONNX' own LSTM, which cannot skip an hour; so the model asks whether any hour is to be skipped, and
 steps through the hours itself where one is. Everything else follows the program, instruction by instruction.

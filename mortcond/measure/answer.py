@@ -6,6 +6,7 @@ Comes in: the records of the models and of the stays. Goes out: sentences.
 from collections.abc import Iterator
 from typing import Any
 
+from mortcond.archs import row
 from mortcond.measure.drift import in_words
 from mortcond.measure.tables import PAPER_NOTE, signed
 from mortcond.measure.typography import rounded
@@ -28,7 +29,7 @@ def answer(
     """
     compared = [m for m in models if m["delta_auroc_baseline"] and m["runtime"] == "litert"]
     names = {m["delta_auroc_baseline"]["vs"] for m in compared}
-    baselines = [m for m in models if m["label"] in names and m["arch"] != "linear"]
+    baselines = [m for m in models if m["label"] in names and row(m["arch"]).trainable]
     reply = {"question": QUESTION, "model": None, "validated": validation and validation["answer"]["sentence"]}
     if not baselines:
         return reply | {"sentence": "No condensed model was measured beside the model it comes from."}

@@ -63,9 +63,10 @@ def _savedmodel(file: Path, threads: int) -> Callable[[int], Run]:
 
 def _keras(file: Path, threads: int) -> Callable[[int], Run]:
     _tensorflow(threads)
-    from mortcond.models.keras_network import load, to_keras
+    from mortcond.deploy.directory import load_network
+    from mortcond.exchange.keras_model import to_keras
 
-    model = to_keras(load(file.parent))
+    model = to_keras(load_network(file.parent))
     return lambda batch: lambda x: model.predict_on_batch(x).reshape(-1)
 
 

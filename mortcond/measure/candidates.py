@@ -163,7 +163,8 @@ def _apart(path: Path, namesakes: set[Path]) -> str:
 def _of_directory(path: Path, runtime: str, trust_changed: bool) -> Candidate:
     manifest = opened(path, trust_changed)
     tflite = path / "model.tflite"
-    file = {"litert": tflite, "savedmodel": path}.get(runtime, path / "model.keras")  # onnx and c are made of that
+    made = path / "network.npz"  # what the others are made of
+    file = {"litert": tflite, "savedmodel": path, "keras": path / "model.keras"}.get(runtime, made)
     if manifest.kind != "model" or not file.exists():
         raise InputError(f"{path} holds no {file.name} to measure.", "Name a directory that train or prune wrote.")
     if runtime == "savedmodel" and TRUSTED in manifest.extra:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mortcond import scores
+from mortcond import archs, scores
 from mortcond.core.artifacts import sha256
 from mortcond.deploy.check import TOLERANCE
 from mortcond.measure import comparison, subgroups
@@ -187,7 +187,7 @@ def references(index: int, candidates: Sequence[Candidate]) -> dict[str, int]:
     if measured:
         found["delta_auroc_baseline"] = measured[-1]
     floor = _floor(own, candidates)
-    if floor is not None and own.arch != "linear":
+    if floor is not None and archs.row(own.arch).trainable:
         found["delta_auroc_floor"] = floor
     return found
 
@@ -199,7 +199,8 @@ def _places(candidates: Sequence[Candidate]) -> dict[str, int]:
 
 def _floor(own: Candidate, candidates: Sequence[Candidate]) -> int | None:
     """Return the linear model to stand beside: one that learned from the same data, else the first."""
-    floors = [i for i, c in enumerate(candidates) if c.arch == "linear" and c.path.is_dir() and c.runtime == "litert"]
+    linear = [(i, c) for i, c in enumerate(candidates) if c.arch == archs.FLOOR]
+    floors = [i for i, c in linear if c.path.is_dir() and c.runtime == "litert"]
     same = [i for i in floors if candidates[i].dataset_sha256 and candidates[i].dataset_sha256 == own.dataset_sha256]
     return next(iter(same or floors), None)
 

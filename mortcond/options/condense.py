@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mortcond.core.choices import Arch
+from mortcond.archs import Name
 from mortcond.core.options import Options, option
 
 LIMITS, SEARCH = "Limits", "The search"
@@ -25,7 +25,7 @@ class Condense(Options):
         0.01, "Loss of AUROC that is accepted: the margin.", above=0, below=0.5, panel=LIMITS
     )
 
-    arch: tuple[Arch, ...] = option(tuple(Arch), "Architectures to consider.", panel=SEARCH)
+    arch: tuple[Name, ...] = option(tuple(Name), "Architectures to consider.", panel=SEARCH)
     epochs: int | None = option(None, "Epochs of each candidate (the baseline's).", min=2, panel=SEARCH)
     budget_minutes: float | None = option(
         None,

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mortcond.core.choices import Arch, KeepEpoch, LearningRate, Preset, Summary
+from mortcond.archs import Name, known
+from mortcond.core.choices import KeepEpoch, LearningRate, Preset, Summary
 from mortcond.core.errors import UsageError
 from mortcond.core.options import Options, flag, option
 
-OF_LINEAR = ("arch", "preset", "calibrate", "threads", "dataset", "out")  # all others are for networks
+OF_ALL = ("arch", "preset", "calibrate", "threads", "dataset", "out")  # all others are for networks with epochs
 NETWORK, TRAINING, TEACHER = "The network", "Training", "Learning from another model as well"
 
 
@@ -15,7 +16,7 @@ NETWORK, TRAINING, TEACHER = "The network", "Training", "Learning from another m
 class Train(Options):
     """What to train, how, and on what."""
 
-    arch: Arch = option(Arch.lstm, "Architecture.")
+    arch: Name = option(Name.lstm, "Architecture.")
     preset: Preset = option(
         Preset.paper, "The paper's settings, or the best known: regularised, taught by an ensemble."
     )
@@ -29,7 +30,11 @@ class Train(Options):
     layers: int | None = option(None, "Layers (lstm 2, hlstm 1, dnn 3).", min=1, panel=NETWORK)
     hidden_width: int | None = option(None, "hlstm: hidden units of a gate (as wide as it).", min=1, panel=NETWORK)
     hidden_depth: int | None = option(None, "hlstm: hidden layers of a gate (1).", min=1, panel=NETWORK)
-    summary: Summary | None = option(None, "dnn: mean, or full: mean, last, min, max, std, change.", panel=NETWORK)
+    summary: Summary | None = option(
+        None,
+        "dnn, linear: mean; full: mean, last, min, max, std, change; or measured: over measured hours.",
+        panel=NETWORK,
+    )
     dropout: float | None = option(None, "Before the output (lstm, hlstm 0.3; dnn 0.5).", min=0, below=1, panel=NETWORK)
 
     epochs: int | None = option(None, "Epochs (20).", min=1, panel=TRAINING)
@@ -57,10 +62,11 @@ class Train(Options):
     temperature: float | None = option(None, "That softens the teacher's risks (1).", above=0, panel=TEACHER)
 
     def refuse_contradictions(self) -> None:
-        strange = [name for name in self.given() if name not in OF_LINEAR] if self.arch == Arch.linear else []
+        arch = known(self.arch)
+        strange = [] if arch.trainable else [name for name in self.given() if name not in (*OF_ALL, *arch.shape)]
         if strange:
             options = ", ".join(map(flag, strange))
-            raise UsageError(f"{options} is no option of linear.", "Its penalty is chosen by cross-validation.")
+            raise UsageError(f"{options} is no option of {arch.name}.", "Its penalty is chosen by cross-validation.")
         lesson = self.given("teacher_weight", "temperature")
         if lesson and self.teacher is None and self.preset != Preset.best:
             raise UsageError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mortcond.archs import Inputs, shaped, untrained
+from mortcond.archs import FLOOR, Inputs, shaped, untrained
 from mortcond.core.console import Console
 from mortcond.network import Network
 from mortcond.scores import auroc
@@ -28,7 +28,14 @@ class Fitted:
     auroc_by_strength: dict[float, float]  # mean over the folds inside the training split
 
 
-def fit_linear(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, console: Console) -> Fitted:
+def fit_linear(
+    X: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
+    console: Console,
+    network: Network | None = None,
+) -> Fitted:
     """Fit a logistic regression, its penalty chosen by cross-validation inside the training split.
 
     Parameters
@@ -39,8 +46,11 @@ def fit_linear(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, cons
         (stays,): 1 died.
     groups
         (stays,): the patient of each stay; a patient's stays are never on both sides of a fold.
+    network
+        A linear network without weights, which says what it sees of a stay; None: the full summary.
     """
-    summaries = summaries_of(X)
+    network = network or _untrained(X.shape)
+    summaries = summaries_of(X, network)
     parts = list(folds(y, groups, seed))
     scores = {strength: [] for strength in STRENGTHS}
     with console.progress("Training linear", total=len(parts) + 1) as bar:
@@ -53,16 +63,16 @@ def fit_linear(X: np.ndarray, y: np.ndarray, groups: np.ndarray, seed: int, cons
         best = max(means, key=lambda strength: (means[strength], -strength))
         model = logistic(best).fit(summaries, y)
         bar.advance()
-    return Fitted(_folded(model, X.shape), best, means)
+    return Fitted(_folded(model, network), best, means)
 
 
-def summaries_of(X: np.ndarray) -> np.ndarray:
-    """Return the full summaries of stays, (stays, 6 * features), those that hardly vary as 0.
+def summaries_of(X: np.ndarray, network: Network | None = None) -> np.ndarray:
+    """Return what a linear network sees of stays, (stays, summaries), those that hardly vary as 0; see `fit_linear`.
 
     What never changes within a stay has a standard deviation that is nothing but rounding. Standardised, it would get
     a weight of tens of thousands, which a hospital where it does change would feel.
     """
-    (summaries,) = Walk(_untrained(X.shape)).prepare(X).values()
+    (summaries,) = Walk(network or _untrained(X.shape)).prepare(X).values()
     summaries[:, summaries.std(axis=0, dtype=np.float64) < LEAST_SPREAD] = 0
     return summaries
 
@@ -87,16 +97,15 @@ def logistic(strength: float):
     return make_pipeline(StandardScaler(), LogisticRegression(C=strength, tol=1e-3, max_iter=1000))
 
 
-def _folded(model, shape: tuple[int, ...]) -> Network:
+def _folded(model, empty: Network) -> Network:
     """Put the standardisation of the summaries into the weights: w / s, and b - w m / s."""
     scaler, regression = model
     weights = regression.coef_[0] / scaler.scale_
     bias = regression.intercept_ - np.sum(weights * scaler.mean_)
-    empty = _untrained(shape)
     kernel, bias = weights[:, None].astype(np.float32), bias.astype(np.float32)
     return empty.with_layers({empty.output.name: replace(empty.output.layer, kernel=kernel, bias=bias)})
 
 
 def _untrained(shape: tuple[int, ...]) -> Network:
     """Return the floor's network for stays of (stays, hours, features)."""
-    return untrained("linear", shaped("linear"), Inputs(shape[2], shape[1]))
+    return untrained(FLOOR, shaped(FLOOR), Inputs(shape[2], shape[1]))

@@ -22,21 +22,21 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 
+from mortcond import archs
 from mortcond import dataset as datasets
 from mortcond.commands.preprocess import preprocess
 from mortcond.core.console import Console
 from mortcond.core.session import Session
 from mortcond.dataset import SPLITS, Dataset, Split
-from mortcond.models.build import Architecture, initial
-from mortcond.models.linear import fit_linear
-from mortcond.models.network import summarise
-from mortcond.models.settings import preset, preset_shape
-from mortcond.models.teacher import TREES
-from mortcond.models.training import fit
+from mortcond.training.initial import initial
+from mortcond.training.linear import fit_linear, summaries_of
+from mortcond.training.settings import preset
+from mortcond.training.teacher import TREES
+from mortcond.training.training import fit
 
 DATA = Path(os.environ.get("MORTCOND_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 FOLDS = 5
-NETWORKS = ("lstm", "hlstm", "dnn")
+NETWORKS = tuple(name for name, arch in archs.ARCHS.items() if arch.trainable)
 BOOSTED = {"boosted trees (defaults)": {}, "boosted trees (as in the teacher)": TREES}
 QUIET = Console(quiet=True)
 
@@ -84,9 +84,8 @@ def models(presets: list[str], names: list[str], seed: int) -> Iterator[tuple[st
 
 
 def network(data: Dataset, arch: str, chosen: str, seed: int) -> tuple[np.ndarray, int]:
-    _, hours, features = data.train.X.shape
-    architecture = Architecture(arch, **preset_shape(chosen, arch))
-    start = initial(architecture, features, hours, datasets.mask_columns(data.feature_names), seed)
+    empty = archs.untrained(arch, archs.shaped(arch, chosen), archs.inputs_of(data)).fitted(data.train.X)
+    start = initial(empty, seed)
     trained = fit(start, data, preset(chosen, arch), seed=seed, console=QUIET).network
     return trained.predict(data.test.X, np.float32), trained.parameters
 
@@ -99,8 +98,8 @@ def linear(data: Dataset, seed: int) -> tuple[np.ndarray, int]:
 
 def boosted(data: Dataset, options: dict, seed: int) -> tuple[np.ndarray, int]:
     trees = HistGradientBoostingClassifier(random_state=seed, **options)
-    trees.fit(summarise(data.train.X, "full", ()), data.train.y)
-    return trees.predict_proba(summarise(data.test.X, "full", ()))[:, 1], 0
+    trees.fit(summaries_of(data.train.X), data.train.y)
+    return trees.predict_proba(summaries_of(data.test.X))[:, 1], 0
 
 
 def measured(data: Dataset, presets: list[str], names: list[str], seed: int) -> dict[str, dict]:

@@ -21,12 +21,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from condense_networks import dnn, hlstm, lstm, stays
 
+from mortcond.deploy.onnx_graph import to_onnx
 from mortcond.deploy.tflite import build
-from mortcond.models.network import LSTMLayer, Network
+from mortcond.network import Network
 
 BATCHES = (1, 64)
 CALL_SECONDS = 0.03  # of calls of one runtime in one round
-ONNX_GATES = (0, 3, 1, 2)  # input, output, forget, cell
 PAPER = {"features": 76, "hours": 48}
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -63,49 +63,15 @@ def onnx_runtime(network: Network) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    model = onnx_model(network).SerializeToString()
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(None, {"stays": x})[0][:, 0]
-
-
-def onnx_model(network: Network):
-    """Return the network with ONNX' own LSTM operation, one a layer."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    constants = {"one": np.array([1]), "zero": np.array([0])}
-    nodes, x = [helper.make_node("Transpose", ["stays"], ["hours"], perm=[1, 0, 2])], "hours"
-    for index, layer in enumerate(network.recurrent):
-        names = [f"{part}{index}" for part in ("W", "R", "B")]
-        bias = np.concatenate([_onnx_order(layer.bias), np.zeros(4 * layer.units, np.float32)])
-        weights = (_onnx_order(layer.kernel).T, _onnx_order(layer.recurrent_kernel).T, bias)
-        constants |= {name: np.ascontiguousarray(array[None]) for name, array in zip(names, weights, strict=True)}
-        outputs = [f"all{index}", f"last{index}"]
-        nodes.append(helper.make_node("LSTM", [x, *names], outputs, hidden_size=layer.units))
-        nodes.append(helper.make_node("Squeeze", [outputs[0], "one"], [f"hidden{index}"]))
-        x = f"hidden{index}"
-    nodes.append(helper.make_node("Squeeze", [outputs[1], "zero"], ["state"]))
-    constants |= {"K": network.dense[0].kernel, "b": network.dense[0].bias}
-    nodes.append(helper.make_node("Gemm", ["state", "K", "b"], ["logit"]))
-    nodes.append(helper.make_node("Sigmoid", ["logit"], ["risk"]))
-    ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name, shape in (("stays", ["n", network.hours, network.features]), ("risk", ["n", 1]))
-    ]
-    initial = [numpy_helper.from_array(array, name) for name, array in constants.items()]
-    graph = helper.make_graph(nodes, "lstm", ends[:1], ends[1:], initial)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-
-
-def _onnx_order(weights: np.ndarray) -> np.ndarray:
-    gates = np.split(weights, 4, axis=-1)
-    return np.concatenate([gates[gate] for gate in ONNX_GATES], axis=-1)
+    session = onnxruntime.InferenceSession(to_onnx(network), options, providers=["CPUExecutionProvider"])
+    return lambda x: session.run(None, {"x": x})[0][:, 0]
 
 
 def pytorch(network: Network) -> Run:
     import torch
 
     torch.set_num_threads(1)
-    layers, (head,) = network.recurrent, network.dense
+    layers, head = [node.layer for node in network.recurrent], network.output.layer
     model = torch.nn.LSTM(network.features, layers[0].units, len(layers), batch_first=True)
     linear = torch.nn.Linear(layers[-1].units, 1)
     with torch.no_grad():
@@ -124,7 +90,7 @@ def pytorch(network: Network) -> Run:
 
 
 def keras_predict(network: Network) -> Run:
-    from mortcond.models.keras_network import to_keras
+    from mortcond.exchange.keras_model import to_keras
 
     model = to_keras(network)
     return lambda x: model.predict(x, batch_size=len(x), verbose=0)[:, 0]
@@ -134,10 +100,10 @@ def runtimes(network: Network, batch: int) -> Iterator[tuple[str, Run]]:
     """Yield the runtimes that can run a network here."""
     for mode in ("float32", "int8", "dynamic"):
         yield f"mortcond {mode}", litert(network, mode, batch)
-    stacked = network.recurrent and all(isinstance(layer, LSTMLayer) for layer in network.recurrent)
+    stacked = network.recurrent and all(node.layer.kind == "lstm" for node in network.recurrent)
     if stacked and find_spec("onnxruntime") and find_spec("onnx"):
         yield "ONNX Runtime", onnx_runtime(network)
-    same_units = len({layer.units for layer in network.recurrent}) == 1
+    same_units = len({node.layer.units for node in network.recurrent}) == 1
     if stacked and same_units and find_spec("torch"):
         yield "PyTorch", pytorch(network)
     if find_spec("tensorflow"):

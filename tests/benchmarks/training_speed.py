@@ -17,20 +17,24 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
+from mortcond import archs
 from mortcond import dataset as datasets
 from mortcond.commands.preprocess import preprocess
 from mortcond.core.console import Console
 from mortcond.core.session import Session
 from mortcond.dataset import Dataset, Split
-from mortcond.models.build import Architecture, initial
-from mortcond.models.network import Network, summarise
-from mortcond.models.settings import TrainSettings
-from mortcond.models.training import fit
+from mortcond.network import Network
+from mortcond.training.backends import NUMPY, TENSORFLOW, runner
+from mortcond.training.initial import initial
+from mortcond.training.settings import TrainSettings
+from mortcond.training.training import _Run, fit
+from mortcond.training.walk import Walk
 
 DATA = Path(os.environ.get("MORTCOND_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 QUIET = Console(quiet=True)
@@ -50,17 +54,14 @@ def set_a(path: Path | None) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
     return X, y, datasets.mask_columns(data.feature_names)
 
 
-def mortcond(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, float]:
+def mortcond(backend: str, network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, float]:
     """Return the epoch of `fit` without the measuring after it, and the seconds of compilation."""
-    from mortcond.models.training import _Run
-
-    run = _Run(network, as_dataset(X, y), TrainSettings(batch_size=BATCH), 0, None)
+    run = _Run(network, as_dataset(X, y), TrainSettings(batch_size=BATCH), 0, None, 1, runner(backend))
     numbers = iter(range(1, 1000))
 
     def epoch() -> float:
         started = time.perf_counter()
-        run.vectors, loss = run._train(next(numbers))
-        float(loss)
+        float(run.train(next(numbers)))
         return time.perf_counter() - started
 
     return epoch, run.compile_seconds
@@ -69,14 +70,13 @@ def mortcond(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, flo
 def stock_keras(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, float]:
     """Return an epoch of Keras' own `fit`; of dnn on the means, computed before."""
     from mortcond.core.tensorflow import keras
-    from mortcond.models.keras_network import to_keras
+    from mortcond.exchange.keras_model import to_keras
 
-    if network.recurrent:
-        model, inputs = to_keras(network), X
-    else:
-        inputs = summarise(X, network.summary, network.mask_columns)
-        hidden = [keras.layers.Dense(layer.bias.size, activation=layer.activation) for layer in network.dense]
-        model = keras.Sequential([*hidden[:-1], keras.layers.Dropout(network.dropout), hidden[-1]])
+    model, inputs = to_keras(network), X
+    if not network.recurrent:
+        inputs = summaries(network, X)
+        hidden = [keras.layers.Dense(n.layer.units, activation=n.layer.activation) for n in network.tail]
+        model = keras.Sequential([*hidden[:-1], keras.layers.Dropout(dropout_of(network)), hidden[-1]])
     model.compile(keras.optimizers.Adam(0.001), "binary_crossentropy")
     started = time.perf_counter()
     model.fit(inputs[: 2 * BATCH], y[: 2 * BATCH], batch_size=BATCH, verbose=0)
@@ -91,19 +91,19 @@ def stock_keras(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, 
 
 def pytorch(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, float] | None:
     """Return an epoch of a plain PyTorch loop; None where it is not installed or has no such layer (hlstm)."""
-    if find_spec("torch") is None or network.arch == "hlstm":
+    if find_spec("torch") is None or network.arch not in ("lstm", "dnn"):
         return None
     import torch
 
     torch.set_num_threads(1)
-    layers = [layer.units for layer in network.recurrent]
+    layers = [node.layer.units for node in network.recurrent]
     recurrent = torch.nn.LSTM(X.shape[2], layers[0], num_layers=len(layers), batch_first=True) if layers else None
-    widths = [layer.kernel.shape for layer in network.dense]
+    widths = [node.layer.kernel.shape for node in network.tail]
     hidden = [part for shape in widths[:-1] for part in (torch.nn.Linear(*shape), torch.nn.ReLU())]
-    head = torch.nn.Sequential(*hidden, torch.nn.Dropout(network.dropout), torch.nn.Linear(*widths[-1]))
+    head = torch.nn.Sequential(*hidden, torch.nn.Dropout(dropout_of(network)), torch.nn.Linear(*widths[-1]))
     parameters = [*(recurrent.parameters() if recurrent else ()), *head.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=0.001)
-    inputs = torch.from_numpy(X if recurrent else summarise(X, network.summary, network.mask_columns))
+    inputs = torch.from_numpy(X if recurrent else summaries(network, X))
     outcome = torch.from_numpy(y.astype(np.float32))
 
     def epoch() -> float:
@@ -119,7 +119,17 @@ def pytorch(network: Network, X: np.ndarray, y: np.ndarray) -> tuple[Epoch, floa
     return epoch, 0.0
 
 
-RUNTIMES = {"mortcond": mortcond, "Keras fit": stock_keras, "PyTorch": pytorch}
+RUNTIMES = {"mortcond": partial(mortcond, TENSORFLOW), "mortcond, numpy": partial(mortcond, NUMPY)}
+RUNTIMES |= {"Keras fit": stock_keras, "PyTorch": pytorch}
+
+
+def summaries(network: Network, X: np.ndarray) -> np.ndarray:
+    """Return what a dense network reads of the stays."""
+    return next(iter(Walk(network).prepare(X).values()))
+
+
+def dropout_of(network: Network) -> float:
+    return network["dropout"].rate
 
 
 def as_dataset(X: np.ndarray, y: np.ndarray) -> Dataset:
@@ -134,7 +144,8 @@ def measured(archs: list[str], rounds: int, path: Path | None) -> Iterator[str]:
     yield f"\n{len(X):,} stays x {X.shape[1]} hours x {X.shape[2]} features, batch {BATCH}, median of {rounds} epochs"
     yield "| | runtime | s per epoch | times mortcond | compilation, s |\n| --- | --- | ---: | ---: | ---: |"
     for arch in archs:
-        network = initial(Architecture(arch), X.shape[2], X.shape[1], masks, 0)
+        inputs = archs.Inputs(X.shape[2], X.shape[1], masks)
+        network = initial(archs.untrained(arch, archs.shaped(arch), inputs), 0)
         made = {name: make(network, X, y) for name, make in RUNTIMES.items()}
         seconds = {name: [] for name, epoch in made.items() if epoch is not None}
         for name in [name for _ in range(rounds) for name in seconds]:
@@ -155,7 +166,8 @@ def memory(stays: int) -> Iterator[str]:
     data = Dataset(*parts, tuple(map(str, range(76))), np.zeros(76), np.ones(76), {})
     size = sum(part.X.nbytes for part in parts) / 1e6
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-    fit(initial(Architecture("lstm"), 76, 48, (), 0), data, TrainSettings(epochs=2), seed=0, console=QUIET)
+    network = archs.untrained("lstm", archs.shaped("lstm"), archs.Inputs(76, 48))
+    fit(initial(network, 0), data, TrainSettings(epochs=2), seed=0, console=QUIET)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     yield f"{stays:,} stays ({size:,.0f} MB of data): peak memory {peak:,.0f} MB, before training {before:,.0f} MB"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from mortcond.core.artifacts import atomic_directory
 from mortcond.measure.plots.files import save, subplots, write_csv
-from mortcond.measure.plots.style import ARCH_NAMES, COLOURS, INK, MARKERS, MUTED, PAPER
+from mortcond.measure.plots.style import ACCENT, ARCH_NAMES, INK, MARKERS, MUTED, PAPER
 
 Record = dict[str, Any]
 
@@ -97,7 +97,7 @@ def _tradeoff(records: list[Record], facts: Record) -> Any:
     axes.step(*zip(*front, strict=True), where="post", color=MUTED, lw=1.0, zorder=1)
     _mark_baseline(axes, facts)
     if facts["max_bytes"]:
-        axes.axvline(facts["max_bytes"] / 1000, color=COLOURS["hlstm"], lw=1.0, ls=(0, (3, 2)))
+        axes.axvline(facts["max_bytes"] / 1000, color=ACCENT, lw=1.0, ls=(0, (3, 2)))
     _mark_answer(axes, records, facts)
     _plain_ticks(axes.xaxis)
     axes.set_xlabel("file size, KB (logarithmic)")
@@ -134,7 +134,7 @@ def _mark_answer(axes: Any, records: list[Record], facts: Record) -> None:
         ends = record["difference"]["ci95"] or (0.0, 0.0)
         axes.plot([size] * 2, [facts["baseline"]["auroc"] + end for end in ends], color=INK, lw=1.2, zorder=2)
         if chosen:
-            axes.plot(size, record["auroc"], marker="o", ms=14, mfc="none", mec=COLOURS["hlstm"], mew=1.8, zorder=5)
+            axes.plot(size, record["auroc"], marker="o", ms=14, mfc="none", mec=ACCENT, mew=1.8, zorder=5)
         style = {"fontsize": 8, "fontweight": "bold" if chosen else "normal", "color": INK}
         name = record["name"] if chosen else f"nearest: {record['name']}"
         axes.annotate(name, (size, record["auroc"]), (10, 10), textcoords="offset points", zorder=5, **style)

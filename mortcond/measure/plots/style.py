@@ -9,9 +9,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from mortcond.archs import ARCHS, OTHER
+
 INK, MUTED, GRID, PAPER = "#1b1f24", "#5b6470", "#dfe3e8", "#fefefe"
-COLOURS = {"lstm": "#0072b2", "hlstm": "#d55e00", "dnn": "#009e73", "linear": "#6a6f76", None: "#a65d99"}
-MARKERS = {"lstm": "ovph", "hlstm": "DdXx", "dnn": "s<>8", "linear": "^", None: "P*"}  # for the variants of each
+ACCENT = "#d55e00"  # of lines and rings that mark something
+ROWS = {**ARCHS, None: OTHER}
+COLOURS = {name: arch.colour for name, arch in ROWS.items()}
+MARKERS = {name: arch.markers for name, arch in ROWS.items()}  # for the variants of each
 DASHES = {  # by whether it is pruned and has fewer bits; for the variants of each
     (False, False): ("-", (0, (9, 1)), (0, (9, 1, 1, 1))),
     (True, False): ((0, (5, 2)), (0, (3, 1.2)), (0, (2, 1))),
@@ -21,7 +25,7 @@ DASHES = {  # by whether it is pruned and has fewer bits; for the variants of ea
 VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--paper"} | {
     colour: f"--{arch or 'other'}" for arch, colour in COLOURS.items()
 }
-ARCH_NAMES = {"lstm": "LSTM", "hlstm": "hidden-layer LSTM", "dnn": "dense network", "linear": "linear", None: "other"}
+ARCH_NAMES = {name: arch.label for name, arch in ROWS.items()}
 
 
 @dataclass(frozen=True)

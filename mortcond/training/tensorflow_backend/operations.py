@@ -19,7 +19,7 @@ class TensorFlowOperations(Operations):
 
     def linear(self, x: Any, kernel: Any, bias: Any = None) -> Any:
         if x.shape.rank > 2:  # one large product, not one for each stay
-            product = tf.reshape(tf.reshape(x, [-1, x.shape[-1]]) @ kernel, [*x.shape[:-1], kernel.shape[1]])
+            product = tf.reshape(tf.reshape(x, [-1, x.shape[-1]]) @ kernel, [-1, *x.shape[1:-1], kernel.shape[1]])
         else:
             product = x @ kernel
         return product if bias is None else product + bias
@@ -87,6 +87,12 @@ class TensorFlowOperations(Operations):
 
     def hour(self, x: Any, index: int) -> Any:
         return x[:, index]
+
+    def hours_of(self, x: Any) -> int:
+        return x.shape[HOURS]
+
+    def as_hours(self, x: Any) -> Any:
+        return x[:, None]
 
     def flatten(self, x: Any) -> Any:
         return tf.reshape(x, [x.shape[0], x.shape[1] * x.shape[2]])
