@@ -156,6 +156,28 @@ def test_a_refused_form_is_said_and_does_not_end_the_chain(tmp_path, monkeypatch
     assert "differs by 0.3" in capsys.readouterr().err
 
 
+def test_validate_comes_before_bench_and_trains_as_the_chain_did(tmp_path, monkeypatch):
+    called = []
+
+    def function(command):
+        def call(session, **arguments):
+            called.append((command, arguments))
+            return {"models": []}
+
+        return call
+
+    monkeypatch.setattr(room, "_function", function)
+    room.run(Session(workspace=tmp_path), epochs=3, preset="best")
+    assert "validate" not in [command for command, _ in called]
+    del called[:]
+    room.run(Session(workspace=tmp_path), epochs=3, preset="best", validate=True)
+    assert [command for command, _ in called][-2:] == ["validate", "bench"]
+    how = dict(called)["validate"]
+    assert (how["epochs"], str(how["preset"])) == (3, "best")
+    assert {"lstm", "lstm-pruned50-int8", "lstm-hlstm", "dnn-int8", "linear"} <= set(how["forms"])
+    assert how["out"] == tmp_path / "validate"
+
+
 def mortcond(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "mortcond.cli", *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=900)

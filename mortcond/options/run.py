@@ -16,4 +16,5 @@ class Run(Options):
     quantile: float | None = option(None, "Share of units to prune (0.5).", min=0, max=0.99)
     preset: Preset | None = option(None, "Training preset (paper).")
     variables: str | None = option(None, "paper76, extended, or a CSV of your own (paper76).")
+    validate: bool = option(False, "Cross-validate the chain by patient as well, and put what it says first.")
     outcomes: Path | None = option(None, "File with the outcomes, where the source needs one.")
