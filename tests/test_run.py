@@ -94,7 +94,7 @@ def test_a_changed_raw_file_makes_the_data_set_stale(tmp_path):
 
 def changed(source: Path, files: list[Path], **named: Path) -> Iterator[str | None]:
     """Why a data set made of these files is stale, by the record that preprocess keeps of them."""
-    record = preprocess_room._source_inputs(source, SimpleNamespace(files=files))
+    record = preprocess_room._source_inputs(source, SimpleNamespace(files=files, origin=None))
     record |= {role: {"path": str(path), "sha256": room.sha256(path)} for role, path in named.items()}
     manifest = Session().manifest("dataset", "dataset", record)
     while True:
