@@ -139,7 +139,7 @@ def test_records_become_a_data_set_by_the_same_command(tmp_path):
     assert data.path == tmp_path / "dataset.npz"
     assert len(data.feature_names) == 76
     assert data.manifest.options["source"] == {"value": str(records.path), "source": "python"}
-    assert data.manifest.options["threads"] == {"value": 2, "source": "default"}
+    assert data.manifest.options["format"] == {"value": None, "source": "default"}
     told = mortcond.inspect("dataset.npz", workspace=tmp_path)
     assert isinstance(told, Facts)
     assert "preprocess" in told._repr_html_()

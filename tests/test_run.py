@@ -15,6 +15,7 @@ import pytest
 from mortcond.commands import preprocess as preprocess_room
 from mortcond.commands import run as room
 from mortcond.core.artifacts import MANIFEST, atomic_directory
+from mortcond.core.console import Console
 from mortcond.core.errors import LimitError, UsageError
 from mortcond.core.manifest import write_manifest
 from mortcond.core.session import Session
@@ -134,6 +135,19 @@ def test_what_a_user_trained_by_hand_is_not_replaced_unasked(tmp_path, monkeypat
     assert not called
     room.run(Session(tmp_path, overwrite=True))
     assert "train" in called
+
+
+def test_a_data_set_that_run_made_may_be_made_again_by_it(tmp_path):
+    from mortcond.commands.preprocess import preprocess
+    from mortcond.commands.synth import synth
+
+    quiet = Console(quiet=True)
+    synth(Session(tmp_path, console=quiet), stays=100, events_per_stay=40, hours=48)
+    by_hand = Session(tmp_path, console=quiet)
+    for name, session in {"by-hand": by_hand, "by-run": replace(by_hand, command="run").step(quiet)}.items():
+        preprocess(session, tmp_path / "hospital", out=tmp_path / f"{name}.npz")
+    assert room._is_by_run(tmp_path / "by-run.npz")
+    assert not room._is_by_run(tmp_path / "by-hand.npz")
 
 
 def test_a_refused_form_is_said_and_does_not_end_the_chain(tmp_path, monkeypatch, capsys):
