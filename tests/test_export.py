@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deploy_workspace import network, session, workspace
+from deploy_workspace import NAMES, network, session, workspace
 
 from mortcond import dataset as datasets
 from mortcond.commands import export as room
