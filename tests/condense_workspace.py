@@ -97,7 +97,6 @@ class PretendedTraining:
     ):
         last_epoch = last_epoch or settings.epochs
         how = {"first_epoch": first_epoch, "last_epoch": last_epoch, "soft_targets": soft_targets}
-
         self.calls.append(SimpleNamespace(network=network, settings=settings, **how))
         arrays = {name: (array + 0.01).astype(np.float32) for name, array in network.arrays().items()}
         trained = network.with_arrays(arrays)
@@ -122,7 +121,7 @@ def without_keras(monkeypatch) -> None:
     monkeypatch.setattr("mortcond.training.initial.initial", _initial)
 
 
-def _initial(network: Network, seed: int) -> Network:
+def _initial(network: Network, seed: int, backend: str = "auto") -> Network:
     generator = np.random.default_rng(seed)
     arrays = {name: generator.normal(0, 0.5, array.shape) for name, array in network.arrays().items()}
     return network.with_arrays({name: array.astype(np.float32) for name, array in arrays.items()})

@@ -215,7 +215,7 @@ def test_auto_takes_tensorflow_only_where_this_processor_can_run_it(monkeypatch)
 
 
 def test_auto_takes_numpy_where_tensorflow_is_not_installed(monkeypatch):
-    monkeypatch.setattr("mortcond.training.backends.find_spec", lambda name: None)
+    monkeypatch.setattr("mortcond.training.backends.usable", lambda name: False)
     assert chosen("auto") == NUMPY
 
 

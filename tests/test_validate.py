@@ -159,7 +159,7 @@ def test_an_interrupted_validation_goes_on_where_it_stopped(workspace, training,
 
 def test_side_by_side_gives_the_same(workspace, training):
     one = run(workspace)
-    other = run(workspace, jobs=2, backend="threading", out=workspace / "other")
+    other = run(workspace, jobs=2, jobs_by="threading", out=workspace / "other")
     assert one["forms"] == other["forms"]
 
 
@@ -185,7 +185,7 @@ def test_an_unreadable_training_is_trained_again(workspace, training):
 @pytest.mark.parametrize(
     ("how", "says"),
     [({"folds": 1}, "--folds is 1"), ({"seeds": 0}, "--seeds is 0"), ({"margin": 0.0}, "not above 0 and below 0.5"),
-     ({"forms": ["lstm-int7"]}, "no form"), ({"backend": "abacus"}, "--backend abacus is unknown")],
+     ({"forms": ["lstm-int7"]}, "no form"), ({"jobs_by": "abacus"}, "--jobs-by abacus is unknown")],
 )  # fmt: skip
 def test_wrong_options(workspace, training, how, says):
     with pytest.raises(UsageError, match=says):

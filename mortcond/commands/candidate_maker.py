@@ -66,7 +66,7 @@ class CandidateMaker:
     def _initial(self, network: Network) -> Network:
         from mortcond.training.initial import initial
 
-        return initial(network, self.session.seed)
+        return initial(network, self.session.seed, self.session.backend)
 
     def _pruned(self, recipe: Recipe) -> Network:
         return self._cut(self.parent.checkpoint(PRUNED_AFTER), recipe.quantile)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mortcond import archs
+from mortcond.core.choices import Backend
 from mortcond.core.console import Console
 from mortcond.core.errors import UsageError
 from mortcond.core.scratch import scratch_folder
@@ -109,6 +110,7 @@ class HowToTrain:
     preset: str = "paper"
     epochs: int | None = None  # in the place of the preset's
     calibrate: bool = False
+    backend: str = Backend.auto
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ class Chain:
         return self.made[form.network]
 
     def _trained(self, arch: str) -> Any:
+        from mortcond.training.backends import ready
         from mortcond.training.initial import initial
         from mortcond.training.settings import preset
         from mortcond.training.training import fit
@@ -182,14 +185,15 @@ class Chain:
         settings = preset(self.how.preset, arch, **given)
         network = archs.untrained(arch, archs.shaped(arch, self.how.preset), archs.inputs_of(self.data))
         checkpoints = self._checkpoints(arch)
-        _one_thread()
+        backend = ready(self.how.backend)
         trained = fit(
-            initial(network.fitted(self.data.train.X), self.seed),
+            initial(network.fitted(self.data.train.X), self.seed, backend),
             self._without_test(),
             settings,
             seed=self.seed,
             console=self.console,
             checkpoints=checkpoints,
+            backend=backend,
         )
         return self._parent(arch, trained.network, trained.history, settings)
 
@@ -207,7 +211,7 @@ class Chain:
         from mortcond.commands import children, hlstm_convert
 
         name = f"{parent.manifest.name}-hlstm"
-        start = hlstm_convert.converted(parent, "scratch", None, 1, self.seed)
+        start = hlstm_convert.converted(parent, "scratch", None, 1, self.seed, self.how.backend)
         trained = children.train(
             self._session("hlstm-convert"), parent, start, parent.settings, self._checkpoints(name)
         )
@@ -255,13 +259,7 @@ class Chain:
         return folder
 
     def _session(self, command: str) -> Session:
-        return Session(self.folder, self.seed, console=self.console, command=command)
-
-
-def _one_thread() -> None:
-    from mortcond.core.tensorflow import THREADS, set_threads
-
-    set_threads(THREADS)
+        return Session(self.folder, self.seed, console=self.console, command=command, backend=self.how.backend)
 
 
 def run(data: Dataset, forms: Sequence[Form], how: HowToTrain, seed: int) -> dict[str, Outcome]:

@@ -16,7 +16,7 @@ from mortcond.core import forms
 from mortcond.core.artifacts import sha256
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
-from mortcond.core.libraries import require
+from mortcond.core.libraries import usable
 from mortcond.core.manifest import Manifest
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
@@ -26,6 +26,7 @@ from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, load_network
 from mortcond.measure.candidates import read_history
 from mortcond.network import Network
 from mortcond.scores import auroc
+from mortcond.training.backends import chosen, ready
 from mortcond.training.settings import TEACHER_WEIGHT, TrainSettings
 
 OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
@@ -72,7 +73,6 @@ def read_parent(
 
     Raises InputError where the data are not those that it was trained on.
     """
-    require("tensorflow", session.command)
     source = parents_dataset(session, path, manifest, dataset)
     data = datasets.load(source, splits)
     network = load_network(path)
@@ -128,7 +128,7 @@ def write_child(
         parent={"name": parent.manifest.name, "kind": parent.manifest.kind, **inputs["model"]},
         lineage=[*parent.manifest.lineage, parent.manifest.as_ancestor()],
         metrics=metrics | {"training_seconds": sum(row["seconds"] for row in history)},
-        extra=extra,
+        extra=extra | session_facts(session),
     )
     write_model(target, network, manifest, history, checkpoints, parent.metadata | {"parameters": network.parameters})
     return manifest
@@ -136,12 +136,20 @@ def write_child(
 
 def train(session: Session, parent: Parent, network: Network, settings: TrainSettings, checkpoints: Path, **how: Any):
     """Train a child on the parent's data; see `training.training.fit`."""
-    from mortcond.core.tensorflow import THREADS, set_threads
     from mortcond.training.training import fit
 
-    set_threads(THREADS)
     how |= {"seed": session.seed, "console": session.console, "checkpoints": checkpoints}
+    how["backend"] = ready(session.backend)
     return fit(network, parent.data, settings, **how)
+
+
+def session_facts(session: Session) -> dict[str, Any]:
+    """Return what a manifest says of this installation: what trained, and which forms are left out, told as well."""
+    facts: dict[str, Any] = {"backend": chosen(session.backend)}
+    if not usable("tensorflow"):
+        facts["left_out"] = ["SavedModel", "model.keras"]
+        session.console.warn("No SavedModel and no model.keras: they need TensorFlow; `export` makes them where it is.")
+    return facts
 
 
 def calibrated_as_parent(

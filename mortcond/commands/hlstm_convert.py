@@ -35,15 +35,17 @@ def hlstm_convert(session: Session, options: HlstmConvert) -> dict[str, Any]:
     target = options.out or session.workspace / f"{path.name}-hlstm"
     refuse_existing(target, session.overwrite)
     parent = read_parent(session, path, manifest, options.dataset)
-    network = converted(parent, options.init, options.hidden_width, options.hidden_depth, session.seed)
+    network = converted(parent, options.init, options.hidden_width, options.hidden_depth, session.seed, session.backend)
     return train_child(session, parent, network, target, distil=options.distil, epochs=options.epochs)
 
 
-def converted(parent: Parent, init: str, hidden_width: int | None, hidden_depth: int, seed: int) -> Network:
+def converted(
+    parent: Parent, init: str, hidden_width: int | None, hidden_depth: int, seed: int, backend: str
+) -> Network:
     """Return the untrained child: its initial weights, or as near to the parent as the parent's weights allow."""
     from mortcond.training.initial import initial
 
-    fresh = initial(untrained_child(parent.network, hidden_width, hidden_depth), seed)
+    fresh = initial(untrained_child(parent.network, hidden_width, hidden_depth), seed, backend)
     return fresh if init == "scratch" else from_parent(parent.network, fresh, parent.data.train.X, seed)
 
 

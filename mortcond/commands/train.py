@@ -132,19 +132,18 @@ def _logistic(session: Session, options: Train, data: Dataset, target: Path) -> 
 
 
 def _by_epochs(session: Session, options: Train, data: Dataset, target: Path) -> Result:
-    require("tensorflow", "train")
-    from mortcond.core.tensorflow import set_threads
+    from mortcond.training.backends import ready
     from mortcond.training.initial import initial
     from mortcond.training.training import fit
 
-    set_threads(options.threads)
+    backend = ready(session.backend, options.threads)
     settings, shape = _settings(options), _shape(options)
-    network = initial(_untrained(options, data), session.seed)
+    network = initial(_untrained(options, data), session.seed, backend)
     teacher = options.teacher if options.teacher != archs.ENSEMBLE else None
     soft, teachers = _taught(session, Path(teacher) if teacher else None, data)
     state = State(target.with_name(f".{target.name}.training"))
     what = {"architecture": asdict(shape), "settings": asdict(settings), "seed": session.seed}
-    what |= {"threads": options.threads}  # their number decides in which order sums are taken
+    what |= {"backend": backend, "threads": options.threads}  # their number decides in which order sums are taken
     what |= {"dataset": sha256(data.path), "teacher": teachers}
     _refuse_full_disk(target, network, settings.epochs)
     start = _begin(state, what, network, options.resume)
@@ -157,6 +156,7 @@ def _by_epochs(session: Session, options: Train, data: Dataset, target: Path) ->
                 seed=session.seed,
                 console=session.console,
                 checkpoints=state.checkpoints,
+                backend=backend,
                 first_epoch=start.first_epoch,
                 history=start.history,
                 soft_targets=soft,
@@ -272,6 +272,7 @@ def _calibrated(trained: Result, data: Dataset) -> Result:
 
 
 def _write(session: Session, target: Path, path: Path, data: Dataset, trained: Result) -> Manifest:
+    from mortcond.commands.children import session_facts
     from mortcond.deploy import metadata
     from mortcond.deploy.directory import write_model
 
@@ -288,7 +289,7 @@ def _write(session: Session, target: Path, path: Path, data: Dataset, trained: R
         quantization="float32",
         lineage=[*own.lineage, own.as_ancestor(digest)] if own else [],
         metrics=trained.metrics,
-        extra=trained.extra,
+        extra=trained.extra | session_facts(session),
     )
     facts = {name: data.meta[name] for name in ("inputs", "prevalence") if name in data.meta}
     described = metadata.described(facts | {"parameters": trained.network.parameters})

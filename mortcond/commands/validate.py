@@ -26,13 +26,13 @@ from mortcond.commands.chain import LINEAR, TREES, Form, HowToTrain, Outcome
 from mortcond.core.artifacts import atomic_file, sha256
 from mortcond.core.calls import takes
 from mortcond.core.errors import InputError, Interrupted
-from mortcond.core.libraries import require
 from mortcond.core.options import plain
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import folds as folding
 from mortcond.measure import crossval, machine, validation
 from mortcond.options.validate import Validate
+from mortcond.training.backends import chosen
 
 MODES = ("float32", "int8")
 
@@ -89,15 +89,14 @@ def validate(session: Session, options: Validate) -> dict[str, Any]:
     Interrupted
         Ctrl-C was pressed; what is done is kept.
     """
-    require("tensorflow", "validate")
-    how = HowToTrain(plain(options.preset), options.epochs, options.calibrate)
+    how = HowToTrain(plain(options.preset), options.epochs, options.calibrate, chosen(options.backend))
     plan = Plan(options.folds, options.repeats, options.seeds, session.seed)
     wanted = chain.with_parents([*map(chain.read, options.forms or default_forms()), Form(LINEAR), Form(TREES)])
     source, target = dataset_path(session, options.dataset), options.out or session.workspace / validation.FOLDER
     stays = _whole(source).stays
     fold_of_stay = plan.fold_of_stay(stays)
     planned = list(_jobs(source, target, plan, fold_of_stay, wanted, how))
-    _train(session, planned, options.jobs, plain(options.backend))
+    _train(session, planned, options.jobs, plain(options.jobs_by))
     outcomes = _gather(planned, wanted, plan, fold_of_stay)
     margin, resamples = options.margin, options.resamples
     result = _result(session, source, target, wanted, plan, how, stays, fold_of_stay, outcomes, margin, resamples)
@@ -138,14 +137,14 @@ def _key(digest: str, plan: Plan, how: HowToTrain) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
-def _train(session: Session, planned: Sequence[Job], jobs: int, backend: str) -> None:
+def _train(session: Session, planned: Sequence[Job], jobs: int, jobs_by: str) -> None:
     """Run what is not there yet, side by side; each training is kept as soon as it is done."""
     from joblib import Parallel, delayed, parallel_config
 
     missing = [job for job in planned if not _is_done(job)]
     if len(missing) < len(planned):
         session.console.note(f"{len(planned) - len(missing)} of {len(planned)} trainings are there already.")
-    with session.console.progress("Validating", total=len(planned)) as bar, parallel_config(backend=backend):
+    with session.console.progress("Validating", total=len(planned)) as bar, parallel_config(backend=jobs_by):
         bar.update(len(planned) - len(missing))
         try:
             for name in Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(_work)(j) for j in missing):
@@ -254,7 +253,7 @@ def _result(
 
 def render(result: dict[str, Any]) -> Iterator[Any]:
     """Show the answer, the table of all forms, and what a reader must know of it."""
-    yield validation.FormTable(result)
+    yield validation.table(result)
     yield ""
     yield result["answer"]["sentence"]
     yield from result["cautions"]

@@ -175,6 +175,14 @@ class TableFormat(StrEnum):
 
 
 class Backend(StrEnum):
+    """What trains: auto is TensorFlow where it is installed and this processor can run it."""
+
+    auto = "auto"
+    tensorflow = "tensorflow"
+    numpy = "numpy"
+
+
+class Parallel(StrEnum):
     """What joblib runs trainings side by side by."""
 
     loky = "loky"

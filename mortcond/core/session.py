@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from mortcond.core.choices import Backend
 from mortcond.core.console import Console
 from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest, library_versions, platform_record, rounded
@@ -28,6 +29,7 @@ class Session:
     caller: str = "python"  # where options come from that `options` does not say of: python, or run
     options: dict[str, dict[str, Any]] = field(default_factory=dict)  # every resolved option and where it came from
     command: str = ""  # train, prune, ...
+    backend: str = Backend.auto  # what trains
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self):
@@ -47,7 +49,8 @@ class Session:
         for name, entry in self.options.items():
             record.setdefault(name, entry)
             record[name]["source"] = entry["source"]
-        return replace(self, command=command, options=record)
+        backend = getattr(options, "backend", None) or self.backend
+        return replace(self, command=command, options=record, backend=backend)
 
     def step(self, console: Console) -> Self:
         """Return the session for a command that this one calls, and which replaces what is there."""
@@ -55,7 +58,7 @@ class Session:
 
     def manifest(self, kind: str, name: str, inputs: dict[str, dict[str, str]], **facts) -> Manifest:
         """Return a manifest with what the session knows filled in: command, options, seed, versions, wall time."""
-        known = {"command": self.command, "options": self.options, "seed": self.seed, "caller": self.caller}
+        known = {"command": self.command, "options": self.options, "seed": self.seed}
         known |= {"versions": library_versions(), "platform": platform_record()}
         known["wall_seconds"] = round(time.monotonic() - self.started, 3)
         known["metrics"] = rounded(facts.pop("metrics", {}))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mortcond.archs import Name
+from mortcond.core.choices import Backend
 from mortcond.core.options import Options, option
 
 LIMITS, SEARCH = "Limits", "The search"
@@ -16,6 +17,8 @@ class Condense(Options):
     baseline: Path | None = option(None, "A model directory; else the newest that is not condensed.")
     dataset: Path | None = option(None, "The data set that the baseline was trained on (where its manifest says).")
     out: Path | None = option(None, "File to write (condensed.tflite).", flags="-o --out")
+
+    backend: Backend = option(Backend.auto, "What trains: TensorFlow, or numpy, which runs on every processor.")
 
     max_bytes: int | None = option(None, "Largest file.", unit="bytes", min=1, panel=LIMITS)
     max_latency_us: float | None = option(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mortcond.core.choices import Init
+from mortcond.core.choices import Backend, Init
 from mortcond.core.options import Options, argument, option
 
 
@@ -17,5 +17,6 @@ class HlstmConvert(Options):
     hidden_depth: int = option(1, "Hidden layers in each gate.", min=1)
     distil: bool = option(False, "Learn from the parent's predictions as well as from the outcomes.")
     epochs: int | None = option(None, "Epochs of training (the parent's).", min=1)
+    backend: Backend = option(Backend.auto, "What trains: TensorFlow, or numpy, which runs on every processor.")
     dataset: Path | None = option(None, "The data set that the parent was trained on (where its manifest says).")
     out: Path | None = option(None, "Name of the result.", flags="-o --out")

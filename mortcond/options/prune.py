@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from mortcond.core.choices import Axis, Method, PruneSchedule, Scope
+from mortcond.core.choices import Axis, Backend, Method, PruneSchedule, Scope
 from mortcond.core.errors import UsageError
 from mortcond.core.options import Options, argument, option
 
@@ -43,6 +43,9 @@ class Prune(Options):
     steps: int = option(4, "Cuts of the gradual schedule.", min=1, panel=WHEN)
     epochs: int | None = option(
         None, "Epochs in all, the parent's before the cut included (the parent's).", min=1, panel=WHEN
+    )
+    backend: Backend = option(
+        Backend.auto, "What trains: TensorFlow, or numpy, which runs on every processor.", panel=WHEN
     )
     distil: bool = option(False, "Learn from the parent's predictions as well as from the outcomes.", panel=WHEN)
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mortcond.archs import Name, known
-from mortcond.core.choices import KeepEpoch, LearningRate, Preset, Summary
+from mortcond.core.choices import Backend, KeepEpoch, LearningRate, Preset, Summary
 from mortcond.core.errors import UsageError
 from mortcond.core.options import Options, flag, option
 
-OF_ALL = ("arch", "preset", "calibrate", "threads", "dataset", "out")  # all others are for networks with epochs
+OF_ALL = ("arch", "preset", "calibrate", "backend", "threads", "dataset", "out")  # others are for networks
 NETWORK, TRAINING, TEACHER = "The network", "Training", "Learning from another model as well"
 
 
@@ -22,6 +22,7 @@ class Train(Options):
     )
     calibrate: bool = option(False, "Fit temperature and bias on validation, and fold them into the last layer.")
     resume: bool = option(False, "Go on with an interrupted training.")
+    backend: Backend = option(Backend.auto, "What trains: TensorFlow, or numpy, which runs on every processor.")
     threads: int = option(1, "Threads of TensorFlow; these networks are so small that more mostly cost.", min=1)
     dataset: Path | None = option(None, "The data set (the workspace's).")
     out: Path | None = option(None, "The model directory to write (named after the architecture).", flags="-o --out")

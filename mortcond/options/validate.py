@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mortcond.core.choices import Backend, Preset
+from mortcond.core.choices import Backend, Parallel, Preset
 from mortcond.core.options import Options, argument, option
 
 TRAINING, PLAN, VERDICTS = "Training", "How often everything is trained", "The verdicts"
@@ -32,7 +32,10 @@ class Validate(Options):
     seeds: int = option(1, "Trainings of each, from other random numbers.", min=1, panel=PLAN)
     jobs: int = option(1, "Trainings side by side.", min=1, panel=PLAN)
     backend: Backend = option(
-        Backend.loky,
+        Backend.auto, "What trains: TensorFlow, or numpy, which runs on every processor.", panel=TRAINING
+    )
+    jobs_by: Parallel = option(
+        Parallel.loky,
         "joblib's backend: processes of this machine, or dask or ray where their cluster is set up and sees the same "
         "paths.",
         panel=PLAN,

@@ -1,13 +1,12 @@
 """What trains: TensorFlow, or numpy, which runs everywhere. Comes in: a name. Goes out: the class of a runner."""
 
-from importlib.util import find_spec
 from typing import Any
 
+from mortcond.core.choices import Backend
 from mortcond.core.errors import UsageError
-from mortcond.core.libraries import require
-from mortcond.core.processor import lacks
+from mortcond.core.libraries import require, usable
 
-AUTO, TENSORFLOW, NUMPY = BACKENDS = ("auto", "tensorflow", "numpy")
+AUTO, TENSORFLOW, NUMPY = BACKENDS = tuple(Backend)
 
 
 def chosen(backend: str) -> str:
@@ -21,12 +20,22 @@ def chosen(backend: str) -> str:
         require("tensorflow", "--backend tensorflow")
     if backend != AUTO:
         return backend
-    return TENSORFLOW if has_tensorflow() else NUMPY
+    return TENSORFLOW if usable("tensorflow") else NUMPY
 
 
-def has_tensorflow() -> bool:
-    """Say whether TensorFlow and Keras are installed and run here."""
-    return all(find_spec(name) is not None for name in ("tensorflow", "keras")) and lacks("tensorflow") is None
+def ready(backend: str, threads: int = 1) -> str:
+    """Return the backend that is meant; TensorFlow has so many threads then, numpy always one.
+
+    Raises as `chosen`, and UsageError where the number cannot be had.
+    """
+    name = chosen(backend)
+    if name == TENSORFLOW:
+        from mortcond.core.tensorflow import set_threads
+
+        set_threads(threads)
+    elif threads != 1:
+        raise UsageError("--threads is an option of TensorFlow; numpy trains with one.", "Leave out --threads.")
+    return name
 
 
 def runner(backend: str) -> Any:

@@ -6,10 +6,10 @@ Comes in: a network without weights, as of `archs.untrained`, and a seed. Goes o
 import numpy as np
 
 from mortcond.network import Network
-from mortcond.training.backends import TENSORFLOW, chosen
+from mortcond.training.backends import AUTO, TENSORFLOW, chosen
 
 
-def initial(network: Network, seed: int, backend: str = TENSORFLOW) -> Network:
+def initial(network: Network, seed: int, backend: str = AUTO) -> Network:
     """Return the network with initial weights.
 
     TensorFlow's are drawn by Keras itself; numpy's are others, of the same distributions.

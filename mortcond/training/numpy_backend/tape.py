@@ -246,6 +246,12 @@ class Tape(Operations):
     def hour(self, x: Any, index: int) -> Any:
         return x[:, index]
 
+    def hours_of(self, x: Any) -> int:
+        return x.shape[HOURS]
+
+    def as_hours(self, x: Any) -> Any:
+        return x[:, None]
+
     def flatten(self, x: Any) -> Any:
         if not isinstance(x, Variable):
             return NUMPY.flatten(x)
