@@ -27,6 +27,13 @@ SOURCES = {"DEFAULT_MAP": "toml", "COMMANDLINE": "commandline", "ENVIRONMENT": "
 class Group(TyperGroup):
     """All commands; a mistake in the options is told as every other error is: plainly, and as JSON with --json."""
 
+    def get_params(self, ctx: typer.Context) -> list[Any]:
+        found = super().get_params(ctx)
+        for parameter in found:
+            if getattr(parameter, "is_bool_flag", False) and parameter.default is None:
+                parameter.default = False  # None would be coerced, which loads pydantic before any command's help
+        return found
+
     def main(self, args: Any = None, prog_name: str | None = None, standalone_mode: bool = True, **rest: Any) -> Any:
         try:
             code = super().main(args, prog_name, standalone_mode=False, **rest)

@@ -140,3 +140,26 @@ def test_a_bug_is_said_to_be_one(probe, monkeypatch, capsys):
     message = capsys.readouterr().err
     assert "bug" in message
     assert "broken" in message
+
+
+def test_verbose_says_what_was_asked_for_and_what_it_cost(probe):
+    quiet, told = call("--epochs", "5"), call("--epochs", "5", "-v")
+    assert "epochs = 5" not in quiet.stderr
+    assert "probe: epochs = 5 (commandline)" in told.stderr
+    assert "MB of memory" in told.stderr
+    assert told.stdout == quiet.stdout
+
+
+def test_a_mistake_on_the_command_line_is_told_plainly_and_as_json(probe):
+    plainly = call("--epochs", "many")
+    assert plainly.exit_code == 2
+    assert plainly.stderr.startswith("Error: Invalid value for '--epochs'")
+    assert "--help" in plainly.stderr
+    as_json = call("--epochs", "many", "--json")
+    assert json.loads(as_json.stdout)["error"]["exit_code"] == 2
+
+
+def test_the_package_runs_as_a_module_and_without_arguments_shows_help():
+    done = subprocess.run([sys.executable, "-m", "mortcond"], capture_output=True, text=True)
+    assert "preprocess" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

@@ -139,12 +139,30 @@ def test_records_become_a_data_set_by_the_same_command(tmp_path):
     assert data.path == tmp_path / "dataset.npz"
     assert len(data.feature_names) == 76
     assert data.manifest.options["source"] == {"value": str(records.path), "source": "python"}
-    assert data.manifest.options["threads"] == {"value": 2, "source": "default"}
+    assert data.manifest.options["format"] == {"value": None, "source": "default"}
     told = mortcond.inspect("dataset.npz", workspace=tmp_path)
     assert isinstance(told, Facts)
     assert "preprocess" in told._repr_html_()
     with pytest.raises(InputError, match="There is no"):
         mortcond.load("nothing", workspace=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_page_of_the_readme(tmp_path, monkeypatch):
+    generator = np.random.default_rng(0)
+    died = generator.random(900) < 0.3
+    X = generator.normal(size=(900, 8, 4)) + died[:, None, None]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))  # for the processes that check a file
+    for name, array in {"X": X, "died": died.astype(int), "patient": np.arange(900) // 2}.items():
+        np.save(f"{name}.npy", array)
+    page = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    code = page.partition("## In Python")[2].partition("```python\n")[2].partition("```")[0]
+    made: dict = {}
+    exec(compile(code, "README.md", "exec"), made)
+    assert made["report"].answer
+    assert made["risk"].shape
+    assert {"dataset.npz", "dnn", "dnn-float16.tflite"} <= {path.name for path in (tmp_path / "artifacts").iterdir()}
 
 
 def a_page(X: np.ndarray, y: np.ndarray, **where) -> tuple[Dataset, Model, Model, TFLiteFile, Report]:

@@ -205,3 +205,17 @@ def test_what_is_written_can_be_read_again_for_the_same_data_only(tmp_path):
     assert validation.read(tmp_path / "nowhere", "abc") is None
     (tmp_path / "results.json").write_text("{")
     assert validation.read(tmp_path, "abc") is None
+
+
+@pytest.mark.parametrize(("width", "there"), [(80, "verdict"), (200, "to trees")])
+def test_the_table_fits_the_terminal_without_broken_lines(width, there):
+    from rich.console import Console
+
+    result, console = judged(), Console(width=width)
+    with console.capture() as capture:
+        console.print(validation.FormTable(result))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) == 1 + len(result["forms"])
+    assert "…" not in capture.get()
+    assert there in lines[0]

@@ -15,6 +15,7 @@ import pytest
 from mortcond.commands import preprocess as preprocess_room
 from mortcond.commands import run as room
 from mortcond.core.artifacts import MANIFEST, atomic_directory
+from mortcond.core.console import Console
 from mortcond.core.errors import LimitError, UsageError
 from mortcond.core.manifest import write_manifest
 from mortcond.core.session import Session
@@ -94,7 +95,7 @@ def test_a_changed_raw_file_makes_the_data_set_stale(tmp_path):
 
 def changed(source: Path, files: list[Path], **named: Path) -> Iterator[str | None]:
     """Why a data set made of these files is stale, by the record that preprocess keeps of them."""
-    record = preprocess_room._source_inputs(source, SimpleNamespace(files=files))
+    record = preprocess_room._source_inputs(source, SimpleNamespace(files=files, origin=None))
     record |= {role: {"path": str(path), "sha256": room.sha256(path)} for role, path in named.items()}
     manifest = Session().manifest("dataset", "dataset", record)
     while True:
@@ -136,6 +137,19 @@ def test_what_a_user_trained_by_hand_is_not_replaced_unasked(tmp_path, monkeypat
     assert "train" in called
 
 
+def test_a_data_set_that_run_made_may_be_made_again_by_it(tmp_path):
+    from mortcond.commands.preprocess import preprocess
+    from mortcond.commands.synth import synth
+
+    quiet = Console(quiet=True)
+    synth(Session(tmp_path, console=quiet), stays=100, events_per_stay=40, hours=48)
+    by_hand = Session(tmp_path, console=quiet)
+    for name, session in {"by-hand": by_hand, "by-run": replace(by_hand, command="run").step(quiet)}.items():
+        preprocess(session, tmp_path / "hospital", out=tmp_path / f"{name}.npz")
+    assert room._is_by_run(tmp_path / "by-run.npz")
+    assert not room._is_by_run(tmp_path / "by-hand.npz")
+
+
 def test_a_refused_form_is_said_and_does_not_end_the_chain(tmp_path, monkeypatch, capsys):
     def function(command):
         def call(session, **arguments):
@@ -154,6 +168,28 @@ def test_a_refused_form_is_said_and_does_not_end_the_chain(tmp_path, monkeypatch
     assert "lstm-pruned50-int8.tflite" not in result["models"]
     assert "dnn-pruned50-int8.tflite" in result["models"]
     assert "differs by 0.3" in capsys.readouterr().err
+
+
+def test_validate_comes_before_bench_and_trains_as_the_chain_did(tmp_path, monkeypatch):
+    called = []
+
+    def function(command):
+        def call(session, **arguments):
+            called.append((command, arguments))
+            return {"models": []}
+
+        return call
+
+    monkeypatch.setattr(room, "_function", function)
+    room.run(Session(workspace=tmp_path), epochs=3, preset="best")
+    assert "validate" not in [command for command, _ in called]
+    del called[:]
+    room.run(Session(workspace=tmp_path), epochs=3, preset="best", validate=True)
+    assert [command for command, _ in called][-2:] == ["validate", "bench"]
+    how = dict(called)["validate"]
+    assert (how["epochs"], str(how["preset"])) == (3, "best")
+    assert {"lstm", "lstm-pruned50-int8", "lstm-hlstm", "dnn-int8", "linear"} <= set(how["forms"])
+    assert how["out"] == tmp_path / "validate"
 
 
 def mortcond(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:

@@ -60,9 +60,13 @@ def run(session: Session, options: Run) -> dict[str, Any]:
     steps = list(chain(session.workspace, options.source, given))
     reasons = {step.out: "--overwrite" if session.overwrite else why_stale(step, session.seed) for step in steps}
     _refuse_others_work(steps, reasons, session)
-    with session.console.chain("mortcond run", len(steps) + 1) as (console, bar):
+    with session.console.chain("mortcond run", len(steps) + 1 + options.validate) as (console, bar):
         done = [_step(step, reasons, session, console, bar) for step in steps]
-        bar.update(len(steps), note="bench")
+        if options.validate:
+            bar.advance(0, note="validate")
+            _call(validation(session.workspace, steps), session, console)
+            bar.advance(1)
+        bar.advance(0, note="bench")
         artifacts = [step.out for step in steps if step.command != "preprocess" and step.out.exists()]
         inputs = {"dataset": session.workspace / DATASET}
         result = _call(Step("bench", session.workspace / "bench", inputs, {"artifacts": artifacts}), session, console)
@@ -91,6 +95,15 @@ def with_8_bits(*models: Step) -> Iterator[Step]:
         yield model
         inputs = {"model": model.out, "dataset": model.inputs["dataset"]}
         yield Step("quantize", model.out.with_name(f"{model.out.name}-int8.tflite"), inputs, {"mode": "int8"})
+
+
+def validation(workspace: Path, steps: list[Step]) -> Step:
+    """Return the step that cross-validates the networks of a chain, trained as they were; `bench` shows it first."""
+    networks = [step for step in steps if step.command in ("train", "prune", "hlstm-convert", "quantize")]
+    lstm = next(step for step in networks if step.out.name == "lstm")
+    training = {name: lstm.options[name] for name in ("epochs", "preset") if name in lstm.options}
+    forms = [step.out.name.removesuffix(".tflite") for step in networks]
+    return Step("validate", workspace / "validate", {"dataset": workspace / DATASET}, {"forms": forms} | training)
 
 
 def pruned(model: Step, quantile: float) -> Step:

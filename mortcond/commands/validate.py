@@ -253,7 +253,7 @@ def _result(
 
 def render(result: dict[str, Any]) -> Iterator[Any]:
     """Show the answer, the table of all forms, and what a reader must know of it."""
-    yield validation.table(result)
+    yield validation.FormTable(result)
     yield ""
     yield result["answer"]["sentence"]
     yield from result["cautions"]

@@ -36,6 +36,7 @@ class Manifest:
     inputs: dict[str, dict[str, Any]]  # {"dataset": {"path": ..., "sha256": ...}, "model": ...}
     arch: str | None = None  # lstm, hlstm, dnn, linear; None for a data set
     parameters: int | None = None
+    caller: str | None = None  # the command that called this one (run), python, or nobody
     quantization: str | None = None  # float32, float16, dynamic, int8, integer
     parent: dict[str, Any] | None = None  # {"name", "kind", "path", "sha256"} of the model this one came from
     lineage: list[dict[str, Any]] = field(default_factory=list)  # ancestors, oldest (the raw tables' data set) first
@@ -84,7 +85,7 @@ class Manifest:
 
     def is_by(self, caller: str) -> bool:
         """Say whether the command that made it was called by another one, such as run."""
-        return any(entry.get("source") == caller for entry in self.options.values())
+        return self.caller == caller or any(entry.get("source") == caller for entry in self.options.values())
 
     def as_ancestor(self, digest: str | None = None) -> dict[str, Any]:
         """Return the short record that a child's `lineage` keeps of this artifact, without what made no difference."""

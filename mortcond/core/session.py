@@ -58,7 +58,7 @@ class Session:
 
     def manifest(self, kind: str, name: str, inputs: dict[str, dict[str, str]], **facts) -> Manifest:
         """Return a manifest with what the session knows filled in: command, options, seed, versions, wall time."""
-        known = {"command": self.command, "options": self.options, "seed": self.seed}
+        known = {"command": self.command, "options": self.options, "seed": self.seed, "caller": self.caller}
         known |= {"versions": library_versions(), "platform": platform_record()}
         known["wall_seconds"] = round(time.monotonic() - self.started, 3)
         known["metrics"] = rounded(facts.pop("metrics", {}))

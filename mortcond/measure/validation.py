@@ -20,7 +20,7 @@ from mortcond.measure.comparison import Comparison, Pair
 from mortcond.measure.crossval import HeldOut, Resampled
 from mortcond.measure.intervals import interval, too_few
 from mortcond.measure.records import plain
-from mortcond.measure.tables import difference, number, signed, with_interval
+from mortcond.measure.tables import Column, difference, fitting, number, signed, with_interval
 from mortcond.measure.typography import rounded
 
 Record = dict[str, Any]
@@ -238,25 +238,39 @@ def flat(record: Record) -> Record:
     return row
 
 
-def table(result: Record) -> Any:
-    """Return the forms as a table for the terminal."""
-    from rich.table import Table
+def columns() -> tuple[Column, ...]:
+    """Return the columns of the table for the terminal; those of the highest rank make way first."""
+    return (
+        Column("form", lambda r: r["name"], None, 0, "left"),
+        Column("params", lambda r: number(r["parameters"]), None, 6),
+        Column("KB", lambda r: number(r["size_bytes"] and r["size_bytes"] / 1000, ",.1f"), None, 2),
+        Column("AUROC [95 % CI]", lambda r: with_interval(r["auroc"], r["auroc_ci95"]), None, 4),
+        Column("Δ to baseline [95 % CI]", lambda r: difference(r["against"]["baseline"]), None, 1),
+        Column("verdict", lambda r: _verdict(r["against"]["baseline"]), None, 1, "left"),
+        Column("Δ to parent [95 % CI]", lambda r: difference(r["against"]["parent"]), None, 8),
+        Column("to linear", lambda r: difference(r["against"]["linear"]), None, 7),
+        Column("to trees", lambda r: difference(r["against"]["trees"]), None, 7),
+        Column("max Δrisk", lambda r: number(r["max_abs_dp"], ".3f"), None, 9),
+    )
 
-    shown = Table(box=None, pad_edge=False)
-    shown.add_column("form", no_wrap=True)
-    for heading in ("params", "KB", "AUROC [95 %]", "Δ to parent [95 %]", "Δ to baseline [95 %]"):
-        shown.add_column(heading, justify="right", no_wrap=heading != "AUROC [95 %]")
-    for heading in ("verdict", "against linear", "against trees"):
-        shown.add_column(heading)
-    for record in result["forms"]:
-        size = None if record["size_bytes"] is None else record["size_bytes"] / 1000
-        against = record["against"]
-        cells = [record["name"], number(record["parameters"]), number(size, ",.1f")]
-        cells += [with_interval(record["auroc"], record["auroc_ci95"])]
-        cells += [difference(against["parent"]), difference(against["baseline"])]
-        cells += [_verdict(against["baseline"]), *(_verdict(against[name]) for name in REFERENCES)]
-        shown.add_row(*cells)
-    return shown
+
+@dataclass(frozen=True)
+class FormTable:
+    """The forms as a table for a terminal: as many columns as its width holds, none of them broken."""
+
+    result: Record
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from rich.table import Table
+
+        rows = [("measured", record) for record in self.result["forms"]]
+        chosen = fitting(columns(), rows, options.max_width)
+        table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
+        for column in chosen:
+            table.add_column(column.heading, justify=column.align, no_wrap=True)
+        for _, record in rows:
+            table.add_row(*(column.cell(record) for column in chosen))
+        yield table
 
 
 def _verdict(compared: Record | None) -> str:

@@ -17,4 +17,5 @@ class Run(Options):
     preset: Preset | None = option(None, "Training preset (paper).")
     backend: Backend | None = option(None, "What trains: TensorFlow, or numpy, which runs on every processor (auto).")
     variables: str | None = option(None, "paper76, extended, or a CSV of your own (paper76).")
+    validate: bool = option(False, "Cross-validate the chain by patient as well, and put what it says first.")
     outcomes: Path | None = option(None, "File with the outcomes, where the source needs one.")

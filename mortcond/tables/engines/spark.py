@@ -7,14 +7,17 @@ its rows come back as Parquet where the workers see this machine's folders, else
 
 import csv
 import logging
+import os
 import re
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import mortcond
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
 from mortcond.tables import scan
@@ -154,7 +157,7 @@ def session(master: str | None) -> Iterator[object]:
         if (master or "").startswith("sc://"):
             found = builder.remote(master).getOrCreate()
         else:
-            for key, value in LAUNCH.items():
+            for key, value in (LAUNCH | _same_python(master)).items():
                 builder = builder.config(key, value)
             found = builder.master(master or DEFAULT_MASTER).getOrCreate()
         for key, value in SETTINGS.items():
@@ -163,6 +166,14 @@ def session(master: str | None) -> Iterator[object]:
         yield found
     finally:
         found.stop()
+
+
+def _same_python(master: str | None) -> dict[str, str]:
+    """See that workers on this machine run this Python, with this mortcond; return the settings that it takes."""
+    if not sees_this_machine(master):
+        return {}
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else python3, whichever that is
+    return {"spark.executorEnv.PYTHONPATH": str(Path(mortcond.__file__).resolve().parent.parent)}
 
 
 def _reach(master: str | None) -> None:
@@ -213,6 +224,9 @@ def _explain(error: Exception, where: str) -> InputError:
 def _cause(text: str) -> str:
     """Return the line of Spark's message that says what happened, of the many that do not."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if any("Traceback (most recent call last)" in line for line in lines):  # of a worker's Python
+        raised = [line for line in lines if re.match(r"[A-Za-z_.]+(Error|Exception|Interrupt)\b", line)]
+        return raised[-1].partition(": ")[2].rstrip(" .") or raised[-1] if raised else lines[0]
     told = [line for line in lines if line.startswith("[") or "Exception: [" in line]
     chosen = (told or [line for line in lines if not line.startswith(("An error occurred", "at "))] or lines or [""])[0]
     chosen = chosen.partition("Exception: ")[2] if "Exception: [" in chosen else chosen
