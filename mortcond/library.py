@@ -19,6 +19,7 @@ GIVES = {  # the class in `mortcond.objects` that a command's result becomes
     "train": "Model",
     "prune": "Model",
     "hlstm-convert": "Model",
+    "recalibrate": "Model",
     "quantize": "TFLiteFile",
     "condense": "TFLiteFile",
     "bench": "Report",
@@ -67,7 +68,7 @@ def _call(command: Command, given: dict[str, Any]) -> Any:
         folders = (objects.Folder(), *folders)
         given = {"workspace": folders[0].path} | _with_dataset(command, given)
     if command.name == "predict" and hasattr(given["data"], "shape"):
-        return objects.Predicting(_path(given["model"])).predict(given["data"], given.get("threads") or 1)
+        return objects.Predicting(Path(_path(given["model"]))).predict(given["data"], given.get("threads") or 1)
     common = Common(**{entry.name: given.pop(entry.name) for entry in COMMON if entry.name in given})
     console = Console(json=True, quiet=common.quiet, verbose=common.verbose)
     facts = {entry.name: getattr(common, entry.name) for entry in COMMON if entry.name in Session.__dataclass_fields__}
@@ -90,7 +91,7 @@ def _object(command: Command, result: dict[str, Any], folders: tuple) -> Any:
     if command.name == "prune" and "models" in result:
         return tuple(_object(command, model, folders) for model in result["models"])
     kind = getattr(objects, GIVES.get(command.name, "Facts"))
-    return kind(Path(result["path"]), result, command.identifier, folders)
+    return kind(Path(result["path"]) if result.get("path") else None, result, command.identifier, folders)
 
 
 def _artifacts(value: Any) -> Iterator[Any]:
