@@ -256,33 +256,3 @@ def test_the_presets_settle_everything_and_given_options_win():
     assert best.weight_decay == ARCHS["hlstm"].best["weight_decay"]
     with pytest.raises(UsageError, match="no preset"):
         preset("worst")
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("epochs", 0),
-        ("batch_size", 0),
-        ("learning_rate", 0.0),
-        ("learning_rate", float("nan")),
-        ("schedule", "linear"),
-        ("keep", "first"),
-        ("clip_norm", 0.0),
-        ("average", 0),
-        ("temperature", 0.0),
-        ("input_dropout", 1.0),
-        ("recurrent_dropout", -0.1),
-        ("teacher_weight", 1.5),
-        ("weight_decay", -1.0),
-        ("patience", 0),
-    ],
-)
-def test_impossible_settings_are_refused(option, value):
-    with pytest.raises(UsageError, match="keep-epoch" if option == "keep" else option.replace("_", "-")):
-        preset("paper", **{option: value})
-
-
-def test_all_faults_are_told_at_once():
-    with pytest.raises(UsageError) as refused:
-        preset("paper", epochs=0, temperature=-1.0)
-    assert all(name in refused.value.problem for name in ("--epochs", "--temperature"))
