@@ -21,6 +21,13 @@ from mortcond.core.options import About, about, flag, kind, plain
 from mortcond.options import COMMANDS, Command, Common
 
 HELP = {"help_option_names": ["-h", "--help"]}
+BEGIN = """Begin with one of these:
+
+  mortcond run                        the whole chain on the bundled sample, a synthetic hospital
+  mortcond preprocess RECORDS         the records of your hospital, to a data set to train on
+  mortcond predict FILE RECORDS       the risk of each stay, by a .tflite file
+
+mortcond -h lists all commands, mortcond COMMAND -h the options of one."""
 SOURCES = {"DEFAULT_MAP": "toml", "COMMANDLINE": "commandline", "ENVIRONMENT": "environment"}
 
 
@@ -60,7 +67,6 @@ app = typer.Typer(
     name="mortcond",
     cls=Group,
     context_settings=HELP,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -76,7 +82,13 @@ def register(command: Command) -> None:
     parameters = [context, *(_parameter(entry) for entry in (*fields(command.options), *fields(Common)))]
     call.__signature__ = inspect.Signature(parameters)
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    app.command(command.name, help=command.help, context_settings=HELP)(call)
+    app.command(command.name, help=command.help, epilog=_examples(command), context_settings=HELP)(call)
+
+
+def _examples(command: Command) -> str | None:
+    """Return the end of a command's help."""
+    lines = [f"mortcond {command.name} {words}".rstrip() for words in command.examples]
+    return "\n\n".join(["Examples:", *lines]) if lines else None
 
 
 def _parameter(entry: Field) -> inspect.Parameter:
@@ -209,8 +221,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit()
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
     ] = False,
@@ -219,6 +232,8 @@ def _root(
 
     Every option can also be set as a variable, MORTCOND_EPOCHS for --epochs, or in the TOML file of --config.
     """
+    if context.invoked_subcommand is None:
+        print(BEGIN)
 
 
 for each in COMMANDS.values():

@@ -163,3 +163,18 @@ def test_the_package_runs_as_a_module_and_without_arguments_shows_help():
     done = subprocess.run([sys.executable, "-m", "mortcond"], capture_output=True, text=True)
     assert "preprocess" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_a_command_it_says_the_three_to_begin_with():
+    done = runner.invoke(cli.app, [])
+    assert done.exit_code == 0
+    assert all(f"mortcond {name}" in done.stdout for name in ("run", "preprocess", "predict"))
+
+
+def test_help_ends_with_examples_that_the_command_line_takes():
+    examples = [(command.name, example) for command in COMMANDS.values() for example in command.examples]
+    for name, example in examples:
+        done = runner.invoke(cli.app, [name, *example.split(), "--help"])
+        assert done.exit_code == 0, example
+        assert f"mortcond {name} {example}".split()[-1] in done.stdout
+    assert len(examples) > 10

@@ -34,6 +34,7 @@ class Command:
     name: str
     options: type[Options]
     help: str
+    examples: tuple[str, ...] = ()  # what follows its name; shown at the end of its help
 
     @property
     def identifier(self) -> str:
@@ -45,32 +46,68 @@ class Command:
 COMMANDS = {  # in the order of their use
     command.name: command
     for command in (
-        Command("preprocess", Preprocess, "Turn the records of a hospital into a data set."),
-        Command("train", Train, "Train a network (lstm, hlstm, dnn) or the linear floor on a data set."),
-        Command("prune", Prune, "Cut the weakest channels out of a trained network, and train what is left."),
+        Command(
+            "preprocess",
+            Preprocess,
+            "Turn the records of a hospital into a data set.",
+            ("my-hospital/", "--apply dataset.npz other-hospital/ -o other.npz"),
+        ),
+        Command(
+            "train",
+            Train,
+            "Train a network or the linear floor on a data set.",
+            ("--arch lstm", "--arch wide --preset best"),
+        ),
+        Command(
+            "prune",
+            Prune,
+            "Cut the weakest channels out of a trained network, and train what is left.",
+            ("artifacts/lstm --quantile 0.5", "artifacts/lstm --keep 8"),
+        ),
         Command(
             "hlstm-convert",
             HlstmConvert,
             "Put one hidden-layer LSTM in the place of a trained LSTM's layers, and train it.",
+            ("artifacts/lstm", "artifacts/lstm --init parent --distil"),
         ),
         Command(
-            "condense", Condense, "Search for the smallest model, within limits, that is not inferior to a baseline."
+            "condense",
+            Condense,
+            "Search for the smallest model, within limits, that is not inferior to a baseline.",
+            ("--max-bytes 16000", "--max-auroc-drop 0.02 --whole-curve"),
         ),
         Command(
             "bench",
             Bench,
             "Measure accuracy, size, time and memory of artifacts, with intervals; write table, plots and report.",
+            ("", "artifacts/lstm artifacts/lstm-int8.tflite --dataset other.npz"),
         ),
         Command(
-            "quantize", Quantize, "Write a model as one .tflite file of 8, 16 or 32 bits, checked against its parent."
+            "quantize",
+            Quantize,
+            "Write a model as one .tflite file of 8, 16 or 32 bits, checked against its parent.",
+            ("artifacts/lstm", "artifacts/dnn --mode dynamic"),
         ),
         Command(
             "export", Export, "Write a model as C99, as a web page that predicts offline, as ONNX, Keras or SavedModel."
         ),
-        Command("predict", Predict, "Predict the risk of each stay, without TensorFlow."),
-        Command("inspect", Inspect, "Say what an artifact is, how it was made, and whether it is as it was written."),
         Command(
-            "run", Run, "Run the whole chain of the paper: preprocess, train, prune, hlstm-convert, quantize, bench."
+            "predict",
+            Predict,
+            "Predict the risk of each stay, without TensorFlow.",
+            ("artifacts/lstm-int8.tflite my-hospital/ -o risks.csv",),
+        ),
+        Command(
+            "inspect",
+            Inspect,
+            "Say what an artifact is, how it was made, and whether it is as it was written.",
+            ("artifacts/lstm-int8.tflite",),
+        ),
+        Command(
+            "run",
+            Run,
+            "Run the whole chain of the paper: preprocess, train, prune, hlstm-convert, quantize, bench.",
+            ("", "my-hospital/ --variables extended --preset best"),
         ),
         Command(
             "validate", Validate, "Cross-validate the whole chain by patient: what condensation costs, by all stays."
@@ -78,7 +115,17 @@ COMMANDS = {  # in the order of their use
         Command(
             "recalibrate", Recalibrate, "Bring a network's risks to the level of a new hospital, by its own stays."
         ),
-        Command("fetch", Fetch, "Download an open data set from PhysioNet, check it, unpack it."),
-        Command("synth", Synth, "Write a synthetic hospital in the form of MIMIC-III tables; no patient is in it."),
+        Command(
+            "fetch",
+            Fetch,
+            "Download an open data set from PhysioNet, check it, unpack it.",
+            ("physionet2012 -o physionet2012",),
+        ),
+        Command(
+            "synth",
+            Synth,
+            "Write a synthetic hospital in the form of MIMIC-III tables; no patient is in it.",
+            ("--stays 2000 -o hospital",),
+        ),
     )
 }
