@@ -1,13 +1,15 @@
 """Spark as an engine: a real standalone master with two workers on this machine."""
 
-import shutil
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from engine_servers import free_port, need_spark, spark_cluster
+from engine_servers import ROOT, free_port, need_spark, spark_cluster
 from mimic3_tables import tensor
 from test_engines import BIG3, hospital, hospital4, read, rows_of_duckdb, same
 
@@ -133,8 +135,9 @@ def test_no_master():
         pass
 
 
-def test_all_workers_are_lost(tmp_path):
+def test_all_workers_are_lost(tmp_path, monkeypatch):
     """Without workers Spark would wait for ever: the master goes too, as in a cluster that is shut down."""
+    monkeypatch.setattr(spark, "MASTER_PATIENCE_SECONDS", 3)
     folder = hospital().write(tmp_path / "in")
     with spark_cluster(tmp_path / "cluster") as cluster, opened("spark", str(folder), master=cluster.master) as engine:
         engine.session.range(10).count()
@@ -142,15 +145,19 @@ def test_all_workers_are_lost(tmp_path):
             process.kill()
         target = tmp_path / "out"
         target.mkdir()
-        with pytest.raises(InputError, match="Spark"):
+        with pytest.raises(InputError, match="went away"):
             sql = "SELECT count(*) AS n FROM range(0, 100000000, 1, 8) a CROSS JOIN range(100) b WHERE a.id % 7 = b.id"
             engine.save(sql, target, Console(quiet=True), "Reading")
 
 
-def test_no_java(monkeypatch):
+def test_no_java(tmp_path):
+    """In a process of its own: this one has a Java by now."""
     need_spark()
-    monkeypatch.setenv("PATH", str(Path(shutil.which("env")).parent / "nothing"))
-    monkeypatch.delenv("JAVA_HOME", raising=False)
-    monkeypatch.delenv("SPARK_HOME", raising=False)
-    with pytest.raises(InputError, match="no Java"), spark.session("local[1]"):
-        pass
+    hospital().write(tmp_path / "in")
+    hidden = {name: value for name, value in os.environ.items() if name not in ("JAVA_HOME", "SPARK_HOME")}
+    command = [sys.executable, "-m", "mortcond.cli", "preprocess", tmp_path / "in", "--engine", "spark", "-w", tmp_path]
+    environment = hidden | {"PATH": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "Spark found no Java." in done.stderr
+    assert "Traceback" not in done.stderr

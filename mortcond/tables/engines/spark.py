@@ -11,6 +11,8 @@ import os
 import re
 import socket
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +39,8 @@ LAUNCH = {
 }
 BATCH_ROWS = 10_000
 CONNECT_SECONDS = 10
+WATCH_SECONDS = 2
+MASTER_PATIENCE_SECONDS = 60
 
 
 @dataclass
@@ -163,7 +167,8 @@ def session(master: str | None) -> Iterator[object]:
         for key, value in SETTINGS.items():
             found.conf.set(key, value)
     try:
-        yield found
+        with _watched(found, master):
+            yield found
     finally:
         found.stop()
 
@@ -190,6 +195,34 @@ def _reach(master: str | None) -> None:
         raise InputError(f"Spark cannot be reached ({'; '.join(faults)}).", "Check --spark-master and the cluster.")
 
 
+@contextmanager
+def _watched(session, master: str | None) -> Iterator[None]:
+    """Cancel all jobs when a standalone master is gone for good: Spark itself would wait for it for ever."""
+    if not (master or "").startswith("spark://"):
+        yield
+        return
+    done = threading.Event()
+
+    def watch() -> None:
+        last_seen = time.monotonic()
+        while not done.wait(WATCH_SECONDS):
+            try:
+                _reach(master)
+                last_seen = time.monotonic()
+            except InputError:
+                if time.monotonic() - last_seen > MASTER_PATIENCE_SECONDS:
+                    session.sparkContext.cancelAllJobs()
+                    return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(CONNECT_SECONDS)
+
+
 def sees_this_machine(master: str | None) -> bool:
     """Say whether the workers of a master are surely on this machine."""
     host = (master or DEFAULT_MASTER).partition("://")[2].split(":")[0]
@@ -214,7 +247,7 @@ def _explain(error: Exception, where: str) -> InputError:
     cause = _cause(text) or type(error).__name__
     if "JAVA_GATEWAY_EXITED" in text or "Java gateway" in text:
         return InputError("Spark found no Java.", "Install Java 17 (Debian: openjdk-17-jre-headless).")
-    if any(mark in text for mark in ("Connection refused", "UNAVAILABLE", "All masters are unresponsive")):
+    if any(mark in text for mark in ("Connection refused", "UNAVAILABLE", "All masters are unresponsive", "cancelled")):
         return InputError(f"{where} cannot be reached, or went away: {cause}.", "Check --spark-master and the cluster.")
     if "CAST_INVALID_INPUT" in text or "MALFORMED_RECORD" in text:
         return InputError(f"{where}: a cell is not what its column must hold: {cause}.", "Mend the table.")
