@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from condense_networks import FEATURES, HOURS
-from condense_workspace import session, without_keras, without_tensorflow, write_parent
+from condense_workspace import session, without_keras, without_tensorflow, write_dataset, write_parent
 
 from mortcond.archs import ARCHS, Inputs, shaped, untrained
 from mortcond.commands import condense as room
@@ -263,3 +263,55 @@ def test_a_condensed_model_is_no_baseline(tmp_path, training):
     (directory / "manifest.json").write_text(json.dumps(manifest | {"command": "prune"}))
     with pytest.raises(Exception, match="needs a trained model that is not condensed"):
         condense(session(tmp_path, "condense"), baseline=directory)
+
+
+def folds_of(workspace, training, monkeypatch, **how):
+    """Search in folds of 790 stays, in each of which the baseline is the pretended one."""
+    from mortcond.commands import chain
+
+    write_dataset(workspace / "dataset.npz", train=400, val=300)
+    write_parent(workspace, "lstm")
+
+    def like(self, parent):
+        made = chain.Chain._parent(self, parent.network.arch, parent.network, parent.history, parent.settings)
+        (made.path / "checkpoints").mkdir(parents=True)
+        for epoch in (1, 2):
+            parent.network.save(made.path / "checkpoints" / f"epoch-{epoch:03d}.npz")
+        return made
+
+    monkeypatch.setattr(chain.Chain, "like", like)
+    return run(workspace, folds=2, arch="linear", **how)
+
+
+def test_with_folds_the_choosing_is_repeated_and_all_stays_decide(tmp_path, training, monkeypatch):
+    pretend_on_the_test_split(monkeypatch, {"noninferior": None, "verdict": "cannot tell with 90 stays"})
+    result = folds_of(tmp_path, training, monkeypatch)
+    told = result["folds"]
+    assert (told["folds"], told["stays"], len(told["chosen"])) == (2, 790, 2)
+    assert told["noninferior"] is True, "the linear candidate has learnt what the outcomes follow from"
+    assert told["difference"]["value"] > 0.1
+    assert any(str(line).startswith("All 790 stays, choosing included") for line in render(result))
+
+
+def test_a_choosing_that_all_stays_cannot_confirm_exits_4(tmp_path, training, monkeypatch):
+    from mortcond.commands import condense_folds
+
+    real = condense_folds.over_folds
+    undecided = {"noninferior": None, "verdict": "cannot tell"}
+    monkeypatch.setattr(condense_folds, "over_folds", lambda *given: real(*given) | undecided)
+    with pytest.raises(LimitError, match=r"cannot be told over 2 folds, 790 stays"):
+        folds_of(tmp_path, training, monkeypatch)
+
+
+def test_where_nothing_qualifies_in_a_fold_the_baseline_stays(tmp_path, training, monkeypatch):
+    calls = []
+    real = room.search.chosen
+
+    def only_at_first(records):
+        best = real(records)
+        return best if best is None or not str(best["path"]).count("fold-") else None
+
+    monkeypatch.setattr(room.search, "chosen", lambda records: calls.append(1) or only_at_first(records))
+    result = folds_of(tmp_path, training, monkeypatch)
+    assert result["folds"]["chosen"] == [None, None]
+    assert result["folds"]["difference"]["value"] == 0

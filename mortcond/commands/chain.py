@@ -176,15 +176,24 @@ class Chain:
         return self.made[form.network]
 
     def _trained(self, arch: str) -> Any:
-        from mortcond.training.backends import ready
-        from mortcond.training.initial import initial
         from mortcond.training.settings import preset
-        from mortcond.training.training import fit
 
         given = {} if self.how.epochs is None else {"epochs": self.how.epochs}
-        settings = preset(self.how.preset, arch, **given)
         network = archs.untrained(arch, archs.shaped(arch, self.how.preset), archs.inputs_of(self.data))
-        checkpoints = self._checkpoints(arch)
+        return self._fit(arch, network, preset(self.how.preset, arch, **given))
+
+    def like(self, parent: Any) -> Any:
+        """Return a network of the same kind as another, trained as it was, on these data; see `network`."""
+        if parent.network.arch == LINEAR:
+            return self._linear()
+        return self._fit(parent.network.arch, parent.network, parent.settings)
+
+    def _fit(self, name: str, network: Any, settings: Any) -> Any:
+        from mortcond.training.backends import ready
+        from mortcond.training.initial import initial
+        from mortcond.training.training import fit
+
+        checkpoints = self._checkpoints(name)
         backend = ready(self.how.backend)
         trained = fit(
             initial(network.fitted(self.data.train.X), self.seed, backend),
@@ -195,7 +204,7 @@ class Chain:
             checkpoints=checkpoints,
             backend=backend,
         )
-        return self._parent(arch, trained.network, trained.history, settings)
+        return self._parent(name, trained.network, trained.history, settings)
 
     def _pruned(self, parent: Any, quantile: float) -> Any:
         from mortcond.commands import prune

@@ -86,17 +86,36 @@ def condense(session: Session, options: Condense) -> Record:
     settings = replace(parent.settings, epochs=options.epochs or parent.settings.epochs)
     claim(session.workspace / FOLDER)
     maker = CandidateMaker(session, parent, session.workspace / FOLDER, settings)
-    judge = _judge(parent.data.val, parent, limits.margin, session.seed)
-    found = Search(maker, judge, limits, search.recipes(parent.network.arch, options.arch), options.whole_curve)
-    minutes = options.budget_minutes
-    found.run(None if minutes is None else session.started + 60 * minutes)
+    found = _searched(maker, options, limits)
     result = _result(found, limits)
     best = search.chosen(found.tried)
     if best is not None:
         result |= _deliver(target, best, found, session.seed)
+        result["folds"] = _over_folds(session, parent, options, limits) if options.folds else None
     _write(maker.folder, result)
     _refuse_what_fails(result, found, options.accept_undecided)
     return result
+
+
+def _searched(maker: CandidateMaker, options: Condense, limits: Limits) -> "Search":
+    """Return the search with a baseline, when it is over or its time is up."""
+    parent, session = maker.parent, maker.session
+    judge = _judge(parent.data.val, parent, limits.margin, session.seed)
+    found = Search(maker, judge, limits, search.recipes(parent.network.arch, options.arch), options.whole_curve)
+    minutes = options.budget_minutes
+    found.run(None if minutes is None else time.monotonic() + 60 * minutes)
+    return found
+
+
+def _over_folds(session: Session, parent: Parent, options: Condense, limits: Limits) -> Record:
+    """Return what all stays say of the choosing: the search is repeated in every fold; see `condense_folds`."""
+    from mortcond.commands.condense_folds import over_folds
+
+    def hunt(own: Session, baseline: Parent, folder: Path) -> list[Record]:
+        settings = replace(baseline.settings, epochs=options.epochs or baseline.settings.epochs)
+        return _searched(CandidateMaker(own, baseline, folder, settings), options, limits).tried
+
+    return over_folds(session, parent, options.folds, session.workspace / FOLDER, limits.margin, hunt)
 
 
 def _judge(split: Split, parent: Parent, margin: float, seed: int) -> Judge:
@@ -194,7 +213,7 @@ def _result(found: Search, limits: Limits) -> Record:
     baseline |= {"bytes": size_bytes(parent.path / TFLITE), "auroc": scores.auroc(judge.died, judge.reference)}
     on_front = search.front(found.tried)
     tried = [record | {"on_front": record["name"] in on_front} for record in found.tried]
-    result = {"path": None, "folder": str(found.maker.folder), "baseline": baseline, "chosen": None}
+    result = {"path": None, "folds": None, "folder": str(found.maker.folder), "baseline": baseline, "chosen": None}
     result |= {"limits": asdict(limits), "candidates": sorted(tried, key=lambda record: record["bytes"])}
     best = search.chosen(found.tried)
     untried = {record["network"] for record in found.left if search.may_still_win([record], best)}
@@ -237,7 +256,10 @@ def _write(folder: Path, result: Record) -> None:
 def _refuse_what_fails(result: Record, found: Search, accept_undecided: bool) -> None:
     """Raise LimitError where nothing qualifies, or where the test split does not confirm the choice."""
     if result["chosen"] is not None:
-        _refuse_what_the_test_split_does_not_confirm(result, accept_undecided)
+        if result["folds"]:
+            _refuse_what_the_folds_do_not_confirm(result, accept_undecided)
+        else:
+            _refuse_what_the_test_split_does_not_confirm(result, accept_undecided)
         return
     limits, nearest = str(found.limits), result["nearest"]
     if nearest is None:
@@ -264,6 +286,20 @@ def _refuse_what_the_test_split_does_not_confirm(result: Record, accept_undecide
         missing = f"About {rounded(needed):,} test stays could tell; " if needed else ""
         remedy = f"{missing}--folds lets all stays tell, --accept-undecided takes {result['path']} as it is."
         raise LimitError(problem, remedy[0].upper() + remedy[1:], result, render)
+
+
+def _refuse_what_the_folds_do_not_confirm(result: Record, accept_undecided: bool) -> None:
+    told = result["folds"]
+    if told["noninferior"] or (told["noninferior"] is None and accept_undecided):
+        return
+    on = f"over {told['folds']} folds, {told['stays']:,} stays ({told['deaths']:,} deaths)"
+    if told["noninferior"] is False:
+        problem = f"What this search chooses is inferior to the baseline {on}: {difference_in_words(told)}."
+        raise LimitError(problem, f"{result['path']} is written, but not to be relied on.", result, render)
+    problem = f"It cannot be told {on}, whether what this search chooses is as good: {difference_in_words(told)}."
+    needed = told["difference"]["stays_needed"]
+    missing = f"About {rounded(needed):,} stays could tell; " if needed else ""
+    raise LimitError(problem, f"{missing}--accept-undecided takes {result['path']} as it is.", result, render)
 
 
 def _what_would_help(nearest: Record, result: Record) -> str:
@@ -308,6 +344,11 @@ def render(result: Record) -> Iterator[Any]:
         test = best["test"]
         yield f"{result['path']}: {best['name']}, {best['parameters']:,} parameters, {describe(best)} (validation)"
         yield f"Test split, looked at once: AUROC {test['auroc']:.3f}, {describe(best | test)}"
+    if result["folds"]:
+        told = result["folds"]
+        chosen = ", ".join(name or "the baseline" for name in told["chosen"])
+        over = f"All {told['stays']:,} stays, choosing included, in {told['folds']} folds"
+        yield f"{over}: AUROC {difference_in_words(told)} to the baseline: {told['verdict']}. Chosen: {chosen}."
     if result["plots"]:
         yield f"Trade-off: {', '.join(result['plots'])}"
 

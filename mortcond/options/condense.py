@@ -40,6 +40,13 @@ class Condense(Options):
     whole_curve: bool = option(
         False, "Try larger ones than the answer too, for the whole trade-off curve.", panel=SEARCH
     )
+    folds: int | None = option(
+        None,
+        "Repeat the whole search, choosing included, in so many folds by patient: then all stays decide, not the test "
+        "split alone.",
+        min=2,
+        panel=SEARCH,
+    )
     accept_undecided: bool = option(
-        False, "Take a choice that the test split can neither confirm nor refute.", panel=SEARCH
+        False, "Take a choice that the test split (or --folds) can neither confirm nor refute.", panel=SEARCH
     )
