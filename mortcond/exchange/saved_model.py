@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def stored(path: Path) -> Iterator[Stored]:
     if root is None or not isinstance(root.get("config"), dict) or "layers" not in root["config"]:
         raise InputError(f"{path} does not say of which layers it is made ({METADATA}).", EXPORT)
     config = root.get("model_config") or {"class_name": root["class_name"], "config": root["config"]}
-    weights = _Variables(_places(config), _variables(path))
+    weights = _Variables(_places(config), path)
     yield Stored(config, weights, _version(root), root.get("training_config"))
 
 
@@ -132,8 +133,12 @@ class _Variables:
     """
 
     places: dict[tuple[str, ...], list[tuple[int, str]]]  # of each layer: number and own name of its variables
-    arrays: dict[str, np.ndarray]
+    path: Path
     read: set[str] = field(default_factory=set)
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        return _variables(self.path)  # only where the layers were accepted
 
     def of(self, place: Place) -> list[np.ndarray]:
         found = []
