@@ -216,3 +216,9 @@ class ExportTo(StrEnum):
     keras = "keras"
     savedmodel = "savedmodel"
     tflite = "tflite"
+class NetworkOutput(StrEnum):
+    """What the last layer of an imported network gives."""
+
+    auto = "auto"
+    risk = "risk"
+    logit = "logit"

@@ -11,7 +11,7 @@ from mortcond.core.errors import InputError
 from mortcond.variables import DERIVED, Column, Variables
 
 _FORM = {"variables": dict, "window_hours": int, "derive": list[str], "normals": list[float | None]}
-_FORM |= {"mean": list[float], "std": list[float], "prevalence": float}
+_FORM |= {"mean": list[float], "std": list[float], "prevalence": float | None}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class InputSpec:
     normals: tuple[float, ...]  # for each variable, its value before the first measurement; a category's index
     mean: np.ndarray  # (features,), 0 where a column is not scaled
     std: np.ndarray  # (features,), 1 where a column is not scaled
-    prevalence: float  # share of deaths among the stays of the training split
+    prevalence: float | None  # share of deaths among the stays of the training split; None: nobody knows
     scaled: bool = True  # False: X in the units of the variables, mean 0 and std 1 throughout
 
     @property
@@ -60,7 +60,7 @@ class InputSpec:
                 normals=tuple(record["normals"]),
                 mean=np.array(record["mean"], np.float64),
                 std=np.array(record["std"], np.float64),
-                prevalence=float(record["prevalence"]),
+                prevalence=record["prevalence"],
                 scaled=record.get("scaled", True),
             )
             fault = spec._fault()

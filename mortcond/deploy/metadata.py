@@ -48,7 +48,7 @@ FORM = {"intended_use": str | None, "limits": str | None, "threshold": NUMBER, "
 FORM |= {"tensors": list, "parameters": int | None, "inputs": dict | None, "manifest": dict | None}
 TENSOR_FORM = {"name": str, "shape": list[int], "dtype": str, "why": str}
 INPUTS_FORM = {"feature_names": list[str], "mean": list[float], "std": list[float], "window_hours": int}
-INPUTS_FORM |= {"derive": list[str], "scaled": bool, "prevalence": float, "variables": dict}
+INPUTS_FORM |= {"derive": list[str], "scaled": bool, "prevalence": NUMBER, "variables": dict}
 REMEDY = "Make the file again with mortcond quantize or train."
 
 

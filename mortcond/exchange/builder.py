@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from mortcond.core.choices import NetworkOutput
 from mortcond.core.errors import InputError
 from mortcond.layers import Activation, Columns, Concatenate, Dense, Flatten, Hour, Layer, Masking
 from mortcond.network import INPUT, Network, Node, chain
 
-AUTO, RISK, LOGIT = "auto", "risk", "logit"  # what the last value of a network is
-OUTPUTS = (AUTO, RISK, LOGIT)
+AUTO, RISK, LOGIT = NetworkOutput  # what the last value of a network is
 MOST_NODES = 10_000
 
 
@@ -35,7 +35,7 @@ class Value:
 class Output:
     """What is known of the end of a network."""
 
-    given: str = AUTO  # of OUTPUTS: what the user said
+    given: str = AUTO  # what the user said
     from_logits: bool | None = None  # what the loss that it was trained with said
 
 

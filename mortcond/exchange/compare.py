@@ -4,8 +4,10 @@ Comes in: a network, and what the other framework makes of the same stays. Goes 
 or an InputError that names it.
 """
 
+import csv
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from mortcond.network import Network
 
 TOLERANCE = 1e-5  # of a risk: float32 sums in another order differ by less than a tenth of it
 RANDOM, SEED = 24, 20
+ID_COLUMNS, RISK_COLUMNS = ("stay_id", "icustay_id", "id"), ("risk", "published_risk", "prediction")
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,43 @@ def agreed(own: np.ndarray, other: np.ndarray, with_what: str, tolerance: float)
             "It would predict wrongly, so it was not imported.",
         )
     return Agreement(with_what, len(own), float(differences.max(initial=0)))
+
+
+def known_risks(path: Path) -> dict[int, float]:
+    """Read a CSV of risks that a network is known to give: a column of stays (ID_COLUMNS), one of RISK_COLUMNS.
+
+    Raises InputError where a column is missing or a row is no stay with a risk.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV ({error}).", "Give stay_id and risk.") from None
+    names = list(rows[0]) if rows else []
+    stay, risk = (next((name for name in known if name in names), None) for known in (ID_COLUMNS, RISK_COLUMNS))
+    if stay is None or risk is None:
+        raise InputError(f"{path} has not the columns stay_id and risk.", "Name them so.")
+    found = {}
+    for number, row in enumerate(rows, 2):
+        try:
+            found[int(row[stay])] = float(row[risk])
+        except (TypeError, ValueError):
+            raise InputError(
+                f"{path}, row {number}: {row[stay]!r} and {row[risk]!r} are no stay with a risk."
+            ) from None
+    return found
+
+
+def agreement_with_risks(
+    network: Network, x: np.ndarray, stay_id: np.ndarray, path: Path, tolerance: float
+) -> Agreement:
+    """Return how well a network agrees with known risks; x: (stays, hours, features), scaled as it reads them.
+
+    Raises InputError where no stay has a known risk, or one differs by more than `tolerance`.
+    """
+    known = known_risks(path)
+    chosen = np.flatnonzero([int(stay) in known for stay in stay_id])
+    if len(chosen) == 0:
+        raise InputError(f"No stay of {path} is in the data set.", "Check that both have the same stay ids.")
+    own = network.predict(x[chosen])
+    return agreed(own, np.array([known[int(stay)] for stay in stay_id[chosen]]), path.name, tolerance)

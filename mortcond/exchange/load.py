@@ -27,7 +27,7 @@ class Given:
     """What the user says of a file that it does not say itself."""
 
     window: int | None = None  # hours, where the network takes any number
-    output: str = AUTO  # of builder.OUTPUTS
+    output: str = AUTO  # of choices.NetworkOutput
     config: Path | None = None  # the shape, for a file with weights alone
     compare: bool = True  # with its own framework
 

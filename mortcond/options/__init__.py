@@ -13,6 +13,7 @@ from mortcond.options.condense import Condense
 from mortcond.options.export import Export
 from mortcond.options.fetch import Fetch
 from mortcond.options.hlstm_convert import HlstmConvert
+from mortcond.options.import_ import Import
 from mortcond.options.inspect import Inspect
 from mortcond.options.predict import Predict
 from mortcond.options.preprocess import Preprocess
@@ -57,6 +58,12 @@ COMMANDS = {  # in the order of their use
             Train,
             "Train a network or the linear floor on a data set.",
             ("--arch lstm", "--arch wide --preset best"),
+        ),
+        Command(
+            "import",
+            Import,
+            "Take up a network that somebody else trained, of Keras 1 to 3 or ONNX.",
+            ("theirs.onnx --output logit", "theirs.h5 --scaling scaling.csv --check raw.npz --risks known.csv"),
         ),
         Command(
             "prune",
