@@ -6,7 +6,7 @@ its cohort's attrition table, its splits and everything that prepares other reco
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from mortcond import cohort, dataset, tables
 from mortcond.core.artifacts import atomic_file, names_digest, refuse_existing, sha256
 from mortcond.core.calls import takes
 from mortcond.core.choices import Engine
-from mortcond.core.errors import InputError
+from mortcond.core.errors import InputError, UsageError
 from mortcond.core.manifest import OF_THE_CALL, Manifest, library_versions
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
-from mortcond.dataset import InputSpec, build
+from mortcond.dataset import InputSpec, arrays, build
 from mortcond.options.preprocess import Preprocess
 from mortcond.tables import Records, Request
 from mortcond.tables.engines import address, opened
@@ -43,18 +43,23 @@ def preprocess(session: Session, options: Preprocess) -> dict[str, Any]:
         return _printed(session, options)
     target = options.out or session.workspace / DATASET
     refuse_existing(target, session.overwrite)
-    old = _old_spec(options.apply)
+    if options.source is not None and arrays.is_arrays(options.source):
+        return _of_arrays(session, options, options.source, target)
+    old = _old_spec(options.apply) or _spec_of_model(session, options.for_model)
     source = _source(session, options)
     chosen = old.variables if old else load(options.variables)
     target.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(_near(target)) as scratch:
-        records = _read(session, options, source, chosen, scratch)
+        records = _read(session, options, source, chosen, scratch, old.window_hours if old else build.WINDOW_HOURS)
         _refuse_empty(source, records)
-        if old:
+        if options.apply:
             split, rule = np.full(len(records.stays), "test"), f"all in test, prepared as {options.apply.name}"
         else:
             split, rule = cohort.assign(records.stays, session.seed, options.split_file)
         derive = options.derive or ()
+        if options.for_model:
+            died = records.stays.died[split == "train"]
+            old = replace(old, prevalence=float(died.mean()) if len(died) else old.prevalence)
         spec = old or build.fit_spec(records, split == "train", chosen, derive, options.scale, session.console)
         result = _result(target, source, records, split, rule, spec)
         _write(session, target, source, records, split, spec, result, _inputs(options))
@@ -71,10 +76,13 @@ def _source(session: Session, options: Preprocess) -> Path:
     return sample
 
 
-def _read(session: Session, options: Preprocess, source: Path, chosen: Variables, scratch: Path) -> Records:
+def _read(
+    session: Session, options: Preprocess, source: Path, chosen: Variables, scratch: Path, window_hours: int
+) -> Records:
     place = None if options.source is None else address(options.source)
     with opened(options.engine, place, master=options.spark_master, dsn=options.dsn) as engine:
-        request = _request(session, options, scratch, engine=engine, scanned=options.scanned)
+        more = {"engine": engine, "scanned": options.scanned, "window_hours": window_hours}
+        request = _request(session, options, scratch, **more)
         return tables.read(source, chosen, request, options.format)
 
 
@@ -109,7 +117,7 @@ def _near(target: Path) -> Path | None:
 
 def _inputs(options: Preprocess) -> dict[str, Path | None]:
     """Return the files that the user named beside the records, by their role in the manifest."""
-    named = {name: getattr(options, name) for name in ("apply", "split_file", "outcomes")}
+    named = {name: getattr(options, name) for name in ("apply", "for_model", "split_file", "outcomes")}
     table = Path(options.variables or "")
     return named | {"variables": table if table.is_file() else None}
 
@@ -121,6 +129,67 @@ def _old_spec(path: Path | None) -> InputSpec | None:
     if not record:
         raise InputError(f"{path} does not say how it was prepared.", "Make it again with mortcond preprocess.")
     return InputSpec.from_dict(record)
+
+
+def _spec_of_model(session: Session, model: Path | None) -> InputSpec | None:
+    """Return how a model wants its records prepared.
+
+    Raises InputError where it does not say.
+    """
+    if model is None:
+        return None
+    record = _metadata(session, model).get("inputs")
+    if not record:
+        raise InputError(
+            f"{model} does not say how records are prepared for it.",
+            "Import it with --scaling or --variables; or give arrays that are as it wants them.",
+        )
+    return InputSpec.from_dict(record)
+
+
+def _metadata(session: Session, model: Path) -> dict[str, Any]:
+    from mortcond.deploy import metadata
+    from mortcond.deploy.directory import TFLITE
+
+    path = model if model.exists() else session.workspace / model
+    if not path.exists():
+        raise InputError(f"There is no model {model}, and none of that name in {session.workspace}.", "Check the path.")
+    return metadata.read(path / TFLITE if path.is_dir() else path) or {}
+
+
+def _of_arrays(session: Session, options: Preprocess, source: Path, target: Path) -> dict[str, Any]:
+    """Make a data set of arrays of one's own, scaled by its training split or as a model wants it."""
+    if options.apply or options.derive or options.split_file:
+        raise UsageError("Arrays take no --apply, --derive or --split-file.", "Put a split into the npz file.")
+    given = arrays.read(source)
+    scale = options.scale is not False
+    moments = _moments_of_model(session, options.for_model)
+    data = arrays.from_arrays(**given, moments=moments, scale=scale, seed=session.seed)
+    splits = {name: _counts(data.split(name)) for name in dataset.SPLITS}
+    facts = {"path": str(target), "source": str(source), "format": "arrays", "variables": "its own names"}
+    facts |= {"features": len(data.feature_names), "window_hours": given["X"].shape[1]}
+    facts |= {"scaled": moments is not None or scale, "split_rule": data.meta["split_rule"], "splits": splits}
+    result = facts | {"attrition": [], "warnings": cohort.warnings(splits), "notes": [], "never_measured": []}
+    used = {"source": {"path": str(source), "sha256": sha256(source)}}
+    manifest = session.manifest("dataset", target.stem, used)
+    meta = {"manifest": asdict(manifest), "versions": library_versions(), "attrition": []}
+    dataset.save(target, replace(data, meta=data.meta | meta))
+    _report(session, result)
+    return result | {"seconds": manifest.wall_seconds}
+
+
+def _counts(split: dataset.Split) -> dict[str, int]:
+    return {"stays": len(split), "patients": len(np.unique(split.subject_id)), "deaths": int(split.y.sum())}
+
+
+def _moments_of_model(session: Session, model: Path | None) -> tuple[np.ndarray, np.ndarray] | None:
+    if model is None:
+        return None
+    found = _metadata(session, model)
+    inputs = found.get("inputs") or (found.get("manifest") or {}).get("extra", {}).get("imported", {}).get("scaling")
+    if not inputs:
+        raise InputError(f"{model} does not say how its arrays are scaled.", "Leave out --for, and give --no-scale.")
+    return np.array(inputs["mean"], float), np.array(inputs["std"], float)
 
 
 def _refuse_empty(source: Path, records: Records) -> None:
@@ -211,7 +280,8 @@ def render(result: dict[str, Any]) -> Iterator[Any]:
     for step in result["attrition"]:
         counts = (step[name] for name in ("stays", "admissions", "patients", "dropped"))
         table.add_row(step["rule"], *("–" if count is None else f"{count:,}" for count in counts))
-    yield table
+    if result["attrition"]:
+        yield table
     yield _splits_table(result)
     if result["never_measured"]:
         yield f"Never measured: {', '.join(result['never_measured'])}"

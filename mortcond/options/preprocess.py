@@ -17,7 +17,8 @@ class Preprocess(Options):
 
     source: Path | None = argument(
         None,
-        "Folder or archive of records; without it, the bundled sample. Of an engine: path, catalog.schema, schemas.",
+        "Folder or archive of records, or an npz of X and y; without it, the bundled sample. Of an engine: path, "
+        "catalog.schema, schemas.",
     )
     variables: str | None = option(None, "paper76, extended, or a CSV of your own (paper76).")
     format: Format | None = option(None, "Form of the records; told by their files.")
@@ -31,6 +32,9 @@ class Preprocess(Options):
     )
     derive: tuple[Derived, ...] | None = option(None, "More columns a number, of its own past.")
     apply: Path | None = option(None, "Data set whose variables and scaling to use; all stays to test.")
+    for_model: Path | None = option(
+        None, "Model whose variables and scaling to use, such as an imported one.", flags="--for"
+    )
     engine: Engine = option(Engine.duckdb, "What scans the tables of MIMIC.", panel=ELSEWHERE)
     spark_master: str | None = option(
         None, "local[2], spark://host:7077 or sc://host:15002 (local[2]).", panel=ELSEWHERE
@@ -47,10 +51,13 @@ class Preprocess(Options):
 
     def refuse_contradictions(self) -> None:
         self._refuse_engines()
-        clashing = self.given("variables", "derive", "scale", "split_file") if self.apply else []
+        if self.apply and self.for_model:
+            raise UsageError("--apply and --for both say how to prepare.", "Leave out one of them.")
+        fixed = ("variables", "derive", "scale", "split_file") if self.apply else ("variables", "derive", "scale")
+        clashing = self.given(*fixed) if self.apply or self.for_model else []
         if clashing:
-            names = ", ".join(map(flag, clashing))
-            raise UsageError(f"--apply takes these from the old data set: {names}.", "Leave them out.")
+            names, of = ", ".join(map(flag, clashing)), "--apply" if self.apply else "--for"
+            raise UsageError(f"{of} takes these from the old data set or model: {names}.", "Leave them out.")
 
     def _refuse_engines(self) -> None:
         """Refuse what belongs to another engine, and ways of getting the rows that exclude each other."""
@@ -68,6 +75,6 @@ class Preprocess(Options):
             raise UsageError(f"{flag(elsewhere[0])} needs a SOURCE.", "Name where the tables are.")
 
     def filled(self) -> Self:
-        if self.apply:
+        if self.apply or self.for_model:
             return self
         return replace(self, variables=self.variables or "paper76", scale=self.scale is not False)
