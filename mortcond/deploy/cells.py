@@ -14,6 +14,7 @@ from mortcond.deploy.graph import Subgraph, Tensor
 from mortcond.layers import Layer
 from mortcond.layers.base import Gate
 
+CELL = 2  # of the gates
 GATE_ORDER = (0, 1, 3, 2)  # input, forget, output, cell: the three sigmoids, then the tanh
 
 
@@ -22,12 +23,27 @@ class Gated:
     """A layer as the four gates of an LSTM, input, forget, cell and output."""
 
     gates: tuple[Gate, ...]
+    slope: float | None = None  # of hard sigmoids, which are then clipped sums; None: sigmoids
+    stretch: float = 1.0  # by which the sums of the cell gate are still to be multiplied
 
     @classmethod
-    def of(cls, layer: Layer) -> "Gated | None":
-        """Return a layer's gates; None where it has none."""
+    def of(cls, layer: Layer, evenly: bool = False) -> "Gated | None":
+        """Return a layer's gates; None where it has none.
+
+        evenly: with the slope of hard sigmoids on the cell gate too, so that all share one scale in 8 bits.
+        """
         gates = layer.gates(layer.arrays())
-        return None if gates is None else cls(tuple(gates))
+        if gates is not None:
+            return cls(tuple(gates))
+        clipped = layer.clipped_gates(layer.arrays())
+        if clipped is None:
+            return None
+        gates, slope = clipped
+        if not evenly:
+            return cls(tuple(gates), slope)
+        cell = gates[CELL]
+        gates[CELL] = Gate(cell.kernel * slope, cell.recurrent_kernel * slope, (), cell.bias * slope)
+        return cls(tuple(gates), slope, 1 / slope)
 
     @property
     def plain(self) -> bool:
@@ -114,10 +130,13 @@ def next_step(body: Subgraph, step: int) -> int:
     return ops.add(body, step, body.constant(np.array(1, np.int32)), "int32")
 
 
-def activated(body: Subgraph, z: int, axis: int) -> list[int]:
+def activated(body: Subgraph, z: int, axis: int, layer: Gated) -> list[int]:
     """Return input, forget, output and cell gate from their sums z, side by side along an axis in GATE_ORDER."""
-    i, f, o, _ = ops.split(body, body.add("LOGISTIC", [z]), 4, axis)
-    return [i, f, o, body.add("TANH", [ops.split(body, z, 4, axis)[3]])]
+    i, f, o, _ = ops.split(body, body.add("LOGISTIC" if layer.slope is None else "RELU_0_TO_1", [z]), 4, axis)
+    cell = ops.split(body, z, 4, axis)[3]
+    if layer.stretch != 1:
+        cell = ops.multiply(body, cell, body.constant(np.array(layer.stretch, np.float32)))
+    return [i, f, o, body.add("TANH", [cell])]
 
 
 def new_state(body: Subgraph, i: int, f: int, o: int, g: int, c: int) -> tuple[int, int]:

@@ -76,6 +76,7 @@ class Subgraph:
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
     constants: dict[tuple, int] = field(default_factory=dict)
+    known: dict[tuple, int] = field(default_factory=dict)  # where an operation on the same tensors stands already
 
     def input(self, dtype: str, shape: tuple[int, ...]) -> int:
         """Add an input; -1 in `shape` where its length is known only at run time."""
@@ -116,8 +117,14 @@ class Subgraph:
     ) -> Any:
         """Add an operation with `count` outputs of one type; return the output's index, or all where there are more.
 
-        Shapes are left to the interpreter, which works them out from the inputs' when it allocates.
+        Shapes are left to the interpreter, which works them out from the inputs' when it allocates. The same operation
+        on the same tensors is there once.
         """
+        key = (operation, version, tuple(inputs), dtype, count, shape, _plain(options), id(quantization))
+        at = self.known.setdefault(key, len(self.operations))
+        if at < len(self.operations) and _plain(self.operations[at].options) == _plain(options):
+            outputs = self.operations[at].outputs
+            return outputs[0] if count == 1 else outputs
         outputs = tuple(self._add(Tensor(dtype, shape, 0, quantization)) for _ in range(count))
         self.operations.append(Operation(self.graph.code(operation, version), tuple(inputs), outputs, options))
         return outputs[0] if count == 1 else outputs
@@ -125,6 +132,11 @@ class Subgraph:
     def _add(self, tensor: Tensor) -> int:
         self.tensors.append(tensor)
         return len(self.tensors) - 1
+
+
+def _plain(options: Any) -> Any:
+    """Return an options object as something that can be compared."""
+    return None if options is None else (type(options).__name__, repr(sorted(vars(options).items())))
 
 
 class Graph:

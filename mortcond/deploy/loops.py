@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from mortcond.deploy import cells, ops, stack, wavefront
+from mortcond.deploy import cells, ops, parallel, stack, wavefront
 from mortcond.deploy.graph import Subgraph
 from mortcond.deploy.operations import LiteRTOperations, Named, Stacked, Value
 from mortcond.layers import Layer
@@ -39,6 +39,8 @@ def add(operations: LiteRTOperations, network: Network, loop: Loop, values: dict
             source, *masks = loop.nodes[0].inputs
             last = form.add(operations, network, loop, values[source], values[masks[0]] if masks else None)
             return {loop.nodes[-1].name: last}
+    if parallel.fits(network, loop) and not (operations.weights.mode == "dynamic" and parallel.is_wide(loop)):
+        return parallel.add(operations, network, loop, values)
     return _Loop(operations, loop, values, _hours_a_turn(operations)).add()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mortcond.deploy import stack, wavefront
+from mortcond.deploy import parallel, stack, wavefront
 from mortcond.deploy.cells import Gated
 from mortcond.deploy.operations import Named, matrix_name
 from mortcond.layers.lstm import GATES
@@ -43,6 +43,10 @@ def second_moments(network: Network, x: np.ndarray) -> Moments:
                 _of_layer(network, node, node == loop.nodes[0], values, found)
             if wavefront.fits(network, loop):
                 wavefront.join(loop, found)
+        elif isinstance(loop, Loop) and parallel.fits(network, loop):
+            for node in loop.nodes:
+                _of_layer(network, node, True, values, found)
+            parallel.join(loop, found)
     return dict(found)
 
 
@@ -100,6 +104,8 @@ def _of_layer(network: Network, node: Node, first: bool, values: dict[str, np.nd
     counts = values[node.inputs[1]] > 0 if node.inputs[1:] else np.ones(h.shape[:2], bool)
     for own in [name for name in found if name.startswith(f"{node.name}.") or name == node.name]:
         del found[own]
+    if first and layer.plain:
+        found[f"{node.name}.input.count"] += np.float64(counts.sum())
     for hour in range(h.shape[1]):
         now = counts[:, hour]
         x_and_h = np.concatenate([inputs[:, hour], h[:, hour]], axis=1)[now]

@@ -56,7 +56,8 @@ def add(operations: LiteRTOperations, network: Network, loop: Loop, x: Value, ma
     """
     main, weights = operations.graph, operations.weights
     condition, body = main.graph.subgraph(), main.graph.subgraph()
-    layers = {node.name: Gated.of(node.layer) for node in loop.nodes}
+    evenly = weights.mode in ("dynamic", "int8")
+    layers = {node.name: Gated.of(node.layer, evenly) for node in loop.nodes}
     stays, sums, counts = hours_of(operations, loop, x, mask)
     counts = counts()
     hours = operations.length
@@ -65,7 +66,7 @@ def add(operations: LiteRTOperations, network: Network, loop: Loop, x: Value, ma
     product, width = _product(main, loop.nodes[0].name, layers[loop.nodes[0].name], stays, weights)
     product = ops.gather(main, product, order, 1, batch_dims=1)
     states = [cells.zeros(main, sums, layer.units) for layer in layers.values() for _ in ("h", "c")]
-    steps = _steps(hours, weights.mode)
+    steps = hours_a_turn(hours, weights.mode)
     turns = hours // steps
     by_turn = [ops.reshape(main, values, -1, turns, steps * width) for values, width in ((product, width), (counts, 1))]
     *_, state, _ = cells.loop(main, condition, body, turns, by_turn, states)
@@ -83,7 +84,7 @@ def hours_of(operations: LiteRTOperations, loop: Loop, x: Value, mask: Mask | No
     return tensor, sums, lambda: counted(main, sums)
 
 
-def _steps(hours: int, mode: str) -> int:
+def hours_a_turn(hours: int, mode: str) -> int:
     """Return how many hours make a turn: as many as for two layers in one, or fewer, so that they make whole turns."""
     most = STEPS_SMALL if mode == "int8" else STEPS
     return max(steps for steps in range(1, most + 1) if hours % steps == 0)
@@ -126,9 +127,9 @@ def _lstm_gates(body: Subgraph, name: str, first: bool, layer: Gated, x: int, h:
     bias = cells.gate_major(layer.bias).reshape(-1)
     if first:
         product = weights.linear(body, h, name, cells.flat(cells.gate_major(layer.recurrent_kernel)), bias)
-        return cells.activated(body, ops.add(body, product, x), 1)
+        return cells.activated(body, ops.add(body, product, x), 1, layer)
     kernel = cells.flat(cells.gate_major(np.concatenate([layer.kernel, layer.recurrent_kernel])))
-    return cells.activated(body, weights.linear(body, ops.concatenate(body, [x, h], 1), name, kernel, bias), 1)
+    return cells.activated(body, weights.linear(body, ops.concatenate(body, [x, h], 1), name, kernel, bias), 1, layer)
 
 
 def _hidden_gates(body: Subgraph, name: str, first: bool, layer: Gated, x: int, h: int, weights: Weights) -> list[int]:
@@ -141,7 +142,7 @@ def _hidden_gates(body: Subgraph, name: str, first: bool, layer: Gated, x: int, 
         sums = weights.linear(body, ops.concatenate(body, [x, h], 1), f"{name}.hidden", kernel, relu=True)
     gates = {f"{name}.{GATES[gate]}": layer.gates[gate] for gate in cells.GATE_ORDER}
     if _better_as_one(layer, weights.mode):
-        return _gates_as_one(body, name, gates, sums, weights)
+        return _gates_as_one(body, name, layer, gates, sums, weights)
     hidden = ops.split(body, sums, [gate.kernel.shape[1] for gate in gates.values()], 1)
     return [_gate(body, *own, value, weights) for own, value in zip(gates.items(), hidden, strict=True)]
 
@@ -151,7 +152,9 @@ def _better_as_one(layer: Gated, mode: str) -> bool:
     return mode == "dynamic" or len(widths) > 1 or layer.units * widths.pop()[-1] <= SMALL_GATE
 
 
-def _gates_as_one(body: Subgraph, name: str, gates: dict[str, Gate], value: int, weights: Weights) -> list[int]:
+def _gates_as_one(
+    body: Subgraph, name: str, layer: Gated, gates: dict[str, Gate], value: int, weights: Weights
+) -> list[int]:
     """Return all gates from the values of their first hidden layers side by side, (stays, hidden units of all)."""
 
     def product(
@@ -168,7 +171,7 @@ def _gates_as_one(body: Subgraph, name: str, gates: dict[str, Gate], value: int,
     for depth in range(1, len(each[0].chain)):
         value = product(f"hidden.{depth}", value, [gate.chain[depth - 1] for gate in each], relu=True)
     sums = product("output", value, [gate.chain[-1] for gate in each], np.concatenate([gate.bias for gate in each]))
-    return cells.activated(body, sums, 1)
+    return cells.activated(body, sums, 1, layer)
 
 
 def _gate(body: Subgraph, name: str, gate: Gate, value: int, weights: Weights) -> int:

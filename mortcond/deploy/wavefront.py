@@ -72,7 +72,12 @@ class Shape:
 
 def fits(network: Network, loop: Loop) -> bool:
     """Say whether a loop is a stack of two LSTM layers."""
-    return len(loop.nodes) == 2 and stack.fits(network, loop) and all(Gated.of(n.layer).plain for n in loop.nodes)
+    return len(loop.nodes) == 2 and stack.fits(network, loop) and _alike(loop)
+
+
+def _alike(loop: Loop) -> bool:
+    layers = [Gated.of(node.layer) for node in loop.nodes]
+    return all(layer.plain for layer in layers) and len({layer.slope for layer in layers}) == 1
 
 
 def joint_name(loop: Loop) -> str:
@@ -84,7 +89,8 @@ def add(operations: LiteRTOperations, network: Network, loop: Loop, x: Value, ma
     """Add both layers to the graph; return the last h, (stays, 1, layers, units), of which the second's is its own."""
     main, weights = operations.graph, operations.weights
     condition, body = main.graph.subgraph(), main.graph.subgraph()
-    layers = first, second = tuple(Gated.of(node.layer) for node in loop.nodes)
+    evenly = weights.mode in ("dynamic", "int8")
+    layers = first, second = tuple(Gated.of(node.layer, evenly) for node in loop.nodes)
     small = weights.mode == "int8" and network.parameters <= SMALL
     shape = Shape(joint_name(loop), operations.length, max(first.units, second.units), small)
     stays, sums, counts = stack.hours_of(operations, loop, x, mask)
@@ -145,7 +151,7 @@ def _first_step(main: Subgraph, shape: Shape, layers: Pair, weights: Weights, x:
     """Return h and c, (stays, 1, layers, units), after a step from states of 0 that reads x."""
     bias = weights.bias(main, shape.name, *_joint_kernel(shape, *layers))
     z = ops.add(main, x, ops.reshape(main, bias, 2, 4 * shape.units))
-    i, _, o, g = cells.activated(main, z, 3)
+    i, _, o, g = cells.activated(main, z, 3, layers[0])
     c = ops.multiply(main, i, g)
     return ops.multiply(main, o, main.add("TANH", [c])), c
 
@@ -164,7 +170,7 @@ def _step(graph: Subgraph, shape: Shape, layers: Pair, weights: Weights, x: int,
     """Return h and c, (stays, 1, layers, units), after a step that reads x, (stays, 1, layers, gates * units)."""
     product = weights.linear(graph, h, shape.name, *_joint_kernel(shape, *layers), block=shape.units)
     z = ops.add(graph, ops.reshape(graph, product, -1, 1, 2, 4 * shape.units), x)
-    return cells.new_state(graph, *cells.activated(graph, z, 3), c)
+    return cells.new_state(graph, *cells.activated(graph, z, 3, layers[0]), c)
 
 
 def join(loop: Loop, moments: dict[str, np.ndarray]) -> None:

@@ -18,6 +18,9 @@ MODES = tuple(Mode)
 EIGHT_BITS = ("dynamic", "int8", "integer")
 WITH_8_BIT_INPUTS = ("dynamic", "integer")  # modes that round what a layer reads
 BLOCKS_COST = 256  # bytes, about, that the description of a block-sparse matrix takes beside its indices
+MOST_FAR = 4  # features
+FAR_OFF = 5.0  # root mean square of a standardised feature, from which on it has outliers
+MIGRATED, SMALLEST_SIZE = 0.75, 0.05  # of a feature's size the power that goes to its weights; the least size
 SMALLEST_BIAS = 48  # numbers, from which on a bias is smaller as int8 with its scale and its operation
 
 
@@ -66,10 +69,34 @@ class Weights:
         """
         if self.mode not in EIGHT_BITS:
             return ops.linear(graph, x, *self._placed(graph, x, name, kernel), each_hour=True)
+        far = far_columns(self.moments.get(name), self.moments.get(f"{name}.count"))
+        if len(far):
+            return self._of_each_hour_with_far(graph, x, name, kernel, far)
+        return self._of_each_hour_rounded(graph, x, name, kernel)
+
+    def _of_each_hour_rounded(self, graph: Subgraph, x: int, name: str, kernel: np.ndarray) -> int:
         factors = row_factors(kernel)
         product = ops.linear(graph, x, *self._placed(graph, x, name, kernel / factors), each_hour=True)
         self.note(f"{name}.factors", factors, "float32", "a factor a row of the matrix, by which its product is taken")
         return ops.multiply(graph, product, graph.constant(factors))
+
+    def _of_each_hour_with_far(self, graph: Subgraph, x: int, name: str, kernel: np.ndarray, far: np.ndarray) -> int:
+        """Add the product where some features are now and then hundreds of deviations off.
+
+        The smallest error of their weights is a large one of the risk: these stay float32 (Dettmers et al. 2022,
+        LLM.int8(), arXiv:2208.07339, section 3.2). Of the others each is divided by its own size, in part, and its
+        weights multiplied (Xiao et al. 2023, SmoothQuant, arXiv:2211.10438, eq. 4).
+        """
+        exact = np.ascontiguousarray(kernel[far].T, np.float32)
+        self.note(f"{name}.far", exact, "float32", "of features that now and then are far off: rounding would be felt")
+        read = ops.gather(graph, x, graph.constant(far.astype(np.int32)), 2)
+        product = ops.linear(graph, read, graph.constant(exact), each_hour=True)
+        rest, columns = kernel.copy(), column_factors(self.moments[name], self.moments[f"{name}.count"])
+        rest[far] = 0
+        self.note(f"{name}.columns", columns, "float32", "a factor a feature, so that its weights use the 8 bits")
+        self.moments[name] = self.moments[name] / np.outer(columns, columns)
+        x = ops.multiply(graph, x, graph.constant(1 / columns))
+        return ops.add(graph, product, self._of_each_hour_rounded(graph, x, name, rest * columns[:, None]))
 
     def bias(self, graph: Subgraph, name: str, kernel: np.ndarray, bias: np.ndarray) -> int:
         """Add the bias of a matrix that itself stands in another subgraph, (outputs,) float32."""
@@ -163,7 +190,7 @@ class Weights:
             return _constant(graph, rows, None, block), None
         if self.mode == "float16":
             self.note(tensor, rows, "float16", "the mode asks for it; widened once, when the file is loaded")
-            return self._widened(graph, graph.constant(rows.astype(np.float16)), rows.shape), None
+            return self._widened(graph, _constant(graph, rows.astype(np.float16), None, block), rows.shape), None
         stored, quantization = self._rounded(name, rows)
         if self.mode == "dynamic":
             self.note(tensor, rows, "int8", "one scale for the matrix; multiplied in 8 bits")
@@ -200,6 +227,21 @@ def row_factors(kernel: np.ndarray) -> np.ndarray:
     """Return by what to divide each output of (inputs, outputs) so that all have the same range, (outputs,) float32."""
     largest = np.abs(kernel).max(axis=0)
     return np.where(largest > 0, largest / max(largest.max(initial=0), 1e-30), 1).astype(np.float32)
+
+
+def far_columns(moments: np.ndarray | None, count: np.ndarray | None) -> np.ndarray:
+    """Return which inputs are far off now and then, by their mean squares: the farthest, MOST_FAR at most."""
+    if moments is None or count is None:
+        return np.zeros(0, int)
+    squares = np.diag(moments) / max(float(count), 1.0)
+    farthest = np.argsort(-squares, kind="stable")[:MOST_FAR]
+    return np.sort(farthest[squares[farthest] > FAR_OFF**2])
+
+
+def column_factors(moments: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return by what to divide each input so that none is felt far more than others, (inputs,) float32."""
+    sizes = np.sqrt(np.diag(moments) / max(float(count), 1.0))
+    return (np.maximum(sizes, SMALLEST_SIZE) ** MIGRATED).astype(np.float32)
 
 
 def _constant(graph: Subgraph, rows: np.ndarray, quantization: Quantization | None, block: int | None) -> int:

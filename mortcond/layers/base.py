@@ -223,6 +223,13 @@ class Recurrent(Layer):
         """
         return None
 
+    def clipped_gates(self, weights: dict[str, Any]) -> tuple[list["Gate"], float] | None:
+        """Return the layer as four gates of an LSTM with hard sigmoids, clip(slope z + 0.5, 0, 1), and their slope.
+
+        The sums of input, forget and output gate are those after slope and shift: what is left of them is to clip.
+        """
+        return None
+
     def width(self, *widths: int, hours: int) -> int:
         return self.units
 

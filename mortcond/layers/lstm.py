@@ -11,6 +11,7 @@ from mortcond.layers.initial import glorot_uniform, orthogonal
 from mortcond.layers.keras_fields import Fields
 from mortcond.layers.normalisation import into_kernel
 
+SLOPES = {"hard_sigmoid": 1 / 6, "hard_sigmoid_keras2": 0.2}  # clip(slope z + 0.5, 0, 1)
 SIGMOID_SINCE = (2, 3)  # of Keras: before, gates were hard sigmoids unless they were told otherwise
 GATES = ("input", "forget", "cell", "output")  # Keras' order of the four blocks in a kernel
 
@@ -58,6 +59,18 @@ class LSTM(Recurrent):
             return None
         blocks = (_in_four(weights[name], self.units) for name in ("kernel", "recurrent_kernel", "bias"))
         return [Gate(kernel, recurrent, (), bias) for kernel, recurrent, bias in zip(*blocks, strict=True)]
+
+    def clipped_gates(self, weights: dict[str, Any]) -> tuple[list[Gate], float] | None:
+        if self.activation != "tanh" or self.gate_activation not in SLOPES:
+            return None
+        slope = SLOPES[self.gate_activation]
+        plain = replace(self, gate_activation="sigmoid").gates(weights)
+        factors = ((slope, 0.5), (slope, 0.5), (1.0, 0.0), (slope, 0.5))
+        found = []
+        for gate, (factor, shift) in zip(plain, factors, strict=True):
+            kernels = gate.kernel * factor, gate.recurrent_kernel * factor
+            found.append(Gate(*kernels, (), gate.bias * factor + shift))
+        return found, slope
 
     def channels(self) -> tuple[Channels, ...]:
         makers = tuple(
