@@ -235,7 +235,7 @@ class _Parallel:
             kernel[own, :, own] = cells.gate_major(layer.recurrent_kernel)
             bias.append(cells.gate_major(layer.bias))
             start += layer.units
-        return kernel.reshape(self.units, -1), np.concatenate(bias, axis=1).reshape(-1)
+        return kernel.reshape(self.units, -1), np.concatenate(bias, axis=1).reshape(-1).astype(np.float32)
 
     # After the loop.
 
