@@ -21,7 +21,7 @@ from mortcond.core.manifest import OF_THE_CALL, Manifest, library_versions
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import DATASET
-from mortcond.dataset import InputSpec, arrays, build
+from mortcond.dataset import InputSpec, arrays, arrays_file, build
 from mortcond.options.preprocess import Preprocess
 from mortcond.tables import Records, Request
 from mortcond.tables.engines import address, opened
@@ -43,7 +43,7 @@ def preprocess(session: Session, options: Preprocess) -> dict[str, Any]:
         return _printed(session, options)
     target = options.out or session.workspace / DATASET
     refuse_existing(target, session.overwrite)
-    if options.source is not None and arrays.is_arrays(options.source):
+    if options.source is not None and arrays_file.is_arrays(options.source):
         return _of_arrays(session, options, options.source, target)
     old = _old_spec(options.apply) or _spec_of_model(session, options.for_model)
     source = _source(session, options)
@@ -161,7 +161,7 @@ def _of_arrays(session: Session, options: Preprocess, source: Path, target: Path
     """Make a data set of arrays of one's own, scaled by its training split or as a model wants it."""
     if options.apply or options.derive or options.split_file:
         raise UsageError("Arrays take no --apply, --derive or --split-file.", "Put a split into the npz file.")
-    given = arrays.read(source)
+    given = arrays_file.read(source)
     scale = options.scale is not False
     moments = _moments_of_model(session, options.for_model)
     data = arrays.from_arrays(**given, moments=moments, scale=scale, seed=session.seed)

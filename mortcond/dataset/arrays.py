@@ -27,6 +27,7 @@ def from_arrays(
     sex: Any = None,
     icu_type: Any = None,
     scale: bool = False,
+    moments: tuple[np.ndarray, np.ndarray] | None = None,
     seed: int = 0,
 ) -> Dataset:
     """Return a data set of stays that are prepared already.
@@ -52,6 +53,9 @@ def from_arrays(
     scale
         Whether to standardise by the training split every column that holds more than 0 and 1; the hours that are not
         there stay 0. False: X is taken as it is.
+    moments
+        Mean and standard deviation, each (features,), by which a network that somebody else trained wants its columns
+        standardised, in the place of the training split's.
     seed
         Of the hash.
 
@@ -71,7 +75,12 @@ def from_arrays(
     names = _names(feature_names, X.shape[2])
     stays = _stays(len(X), y, stay_id, subject_id, split, age, sex, icu_type)
     splits, rule = cohort.assign(stays, seed)
-    mean, std = _moments(X[splits == "train"]) if scale else (np.zeros(len(names)), np.ones(len(names)))
+    if moments is not None and len(moments[0]) != len(names):
+        raise InputError(
+            f"X has {len(names)} features, the network scales {len(moments[0])}.", "Give the same columns."
+        )
+    scale = scale or moments is not None
+    mean, std = moments or (_moments(X[splits == "train"]) if scale else (np.zeros(len(names)), np.ones(len(names))))
     prepared = standardised(X, mean, std) if scale else X
     parts = {name: _part(prepared, stays, splits == name) for name in SPLITS}
     digests = {"X": hashlib.sha256(X.tobytes()).hexdigest(), "y": hashlib.sha256(stays.died.to_numpy().tobytes())}
