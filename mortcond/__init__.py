@@ -1,7 +1,8 @@
 """mortcond: small, fast and honestly measured networks for in-hospital mortality in intensive care.
 
 A function for every command: `mortcond.preprocess`, `train`, `prune`, `hlstm_convert`, `quantize`, `condense`, `bench`,
-`run`, `predict`, `inspect`, `fetch`, `synth`; `load` opens what they wrote, `dataset` takes arrays of one's own.
+`run`, `predict`, `inspect`, `fetch`, `synth`; `load` opens what they wrote, `dataset` takes arrays of one's own,
+`load_network` (the command import) a network that somebody else trained.
 Importing mortcond costs nothing: each function is made when it is first asked for.
 """
 

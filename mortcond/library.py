@@ -17,6 +17,7 @@ from mortcond.options import COMMANDS, Command, Common
 GIVES = {  # the class in `mortcond.objects` that a command's result becomes
     "preprocess": "Dataset",
     "train": "Model",
+    "import": "Model",
     "prune": "Model",
     "hlstm-convert": "Model",
     "recalibrate": "Model",
@@ -29,19 +30,20 @@ GIVES = {  # the class in `mortcond.objects` that a command's result becomes
     "fetch": "Records",
     "synth": "Records",
 }
+ALSO = {"load_network": "import_"}  # a name that Python reads better than its keyword with a dash
 COMMON: tuple[Field, ...] = tuple(entry for entry in fields(Common) if about(entry).python)
 
 
 def names() -> list[str]:
     """Return the names of all functions."""
-    return [*(command.identifier for command in COMMANDS.values()), "dataset", "load"]
+    return [*(command.identifier for command in COMMANDS.values()), "dataset", "load", *ALSO]
 
 
 def function(name: str) -> Callable[..., Any]:
     """Return the function of a name; nothing heavy is imported before it is called."""
     if name in ("dataset", "load"):
         return globals()[f"{name}_"]
-    command = next(command for command in COMMANDS.values() if command.identifier == name)
+    command = next(command for command in COMMANDS.values() if command.identifier == ALSO.get(name, name))
 
     def call(*positional: Any, **named: Any) -> Any:
         return _call(command, call.__signature__.bind(*positional, **named).arguments)

@@ -147,9 +147,6 @@ def _write(
     named |= {"model_config": options.model_config, "check": options.check, "risks": options.risks}
     inputs = {role: {"path": str(path), "sha256": sha256(path)} for role, path in named.items() if path}
     kept = {name: result[name] for name in ("origin", "agreement", "risks", "notes")}
-    if prepared.scaling is not None and prepared.spec is None:
-        parts = prepared.scaling
-        kept["scaling"] = {"names": list(parts.names), "mean": parts.mean.tolist(), "std": parts.std.tolist()}
     manifest = session.manifest(
         "model",
         target.name,
@@ -159,9 +156,20 @@ def _write(
         quantization="float32",
         extra={"imported": kept},
     )
-    facts = {"inputs": prepared.spec.to_dict(), "prevalence": None} if prepared.spec else {}
+    facts = {"inputs": _inputs(prepared, imported.network), "prevalence": None}
     described = metadata.described(facts | {"parameters": imported.network.parameters})
     write_model(target, imported.network, manifest, [], None, described)
+
+
+def _inputs(prepared: Prepared, network: Network) -> dict[str, Any] | None:
+    """Return what the model's file says of its inputs: all of it, or names and scaling alone, or nothing."""
+    if prepared.spec is not None:
+        return prepared.spec.to_dict()
+    scaling = prepared.scaling
+    if scaling is None:
+        return None
+    known = {"feature_names": list(scaling.names), "mean": scaling.mean.tolist(), "std": scaling.std.tolist()}
+    return known | {"window_hours": network.hours, "scaled": True, "prevalence": None}
 
 
 def render(result: dict[str, Any]) -> Iterator[str]:

@@ -138,8 +138,8 @@ def _spec_of_model(session: Session, model: Path | None) -> InputSpec | None:
     """
     if model is None:
         return None
-    record = _metadata(session, model).get("inputs")
-    if not record:
+    record = _metadata(session, model).get("inputs") or {}
+    if "variables" not in record:
         raise InputError(
             f"{model} does not say how records are prepared for it.",
             "Import it with --scaling or --variables; or give arrays that are as it wants them.",
@@ -163,7 +163,7 @@ def _of_arrays(session: Session, options: Preprocess, source: Path, target: Path
         raise UsageError("Arrays take no --apply, --derive or --split-file.", "Put a split into the npz file.")
     given = arrays_file.read(source)
     scale = options.scale is not False
-    moments = _moments_of_model(session, options.for_model)
+    moments = _moments_of_model(session, options.for_model, given)
     data = arrays.from_arrays(**given, moments=moments, scale=scale, seed=session.seed)
     splits = {name: _counts(data.split(name)) for name in dataset.SPLITS}
     facts = {"path": str(target), "source": str(source), "format": "arrays", "variables": "its own names"}
@@ -182,13 +182,18 @@ def _counts(split: dataset.Split) -> dict[str, int]:
     return {"stays": len(split), "patients": len(np.unique(split.subject_id)), "deaths": int(split.y.sum())}
 
 
-def _moments_of_model(session: Session, model: Path | None) -> tuple[np.ndarray, np.ndarray] | None:
+def _moments_of_model(
+    session: Session, model: Path | None, given: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return how a model scales its columns, whose names the arrays get where they have none."""
     if model is None:
         return None
-    found = _metadata(session, model)
-    inputs = found.get("inputs") or (found.get("manifest") or {}).get("extra", {}).get("imported", {}).get("scaling")
+    inputs = _metadata(session, model).get("inputs")
     if not inputs:
         raise InputError(f"{model} does not say how its arrays are scaled.", "Leave out --for, and give --no-scale.")
+    names = list(inputs["feature_names"])
+    if list(given.setdefault("feature_names", np.array(names))) != names:
+        raise InputError(f"The arrays have other feature names than {model} reads.", "Give its columns in its order.")
     return np.array(inputs["mean"], float), np.array(inputs["std"], float)
 
 

@@ -216,6 +216,8 @@ class ExportTo(StrEnum):
     keras = "keras"
     savedmodel = "savedmodel"
     tflite = "tflite"
+
+
 class NetworkOutput(StrEnum):
     """What the last layer of an imported network gives."""
 
