@@ -3,10 +3,12 @@
 import base64
 import csv
 import io
+import itertools
 import json
 import os
 import re
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from export_workspace import ABOUT, as_csv, network_for, prepared, random_events, specification
 
 from mortcond.deploy import page, preparation
+from mortcond.deploy.risk_rows import COLUMNS
 
 SPEC = specification("extended")
 NETWORK = network_for(SPEC)
@@ -296,8 +299,9 @@ def test_what_is_saved_has_the_columns_of_predict(opened):
     paste(opened, ROW + "1,1,Heart Rate,80\n2,1,Heart Rate,x\n")
     shown_risk(opened)
     rows = saved(opened)
-    assert list(rows[0]) == ["stay_id", "risk", "never_measured", "warning", "left_out"]
+    assert list(rows[0]) == [*COLUMNS, "left_out"]
     assert (rows[1]["risk"], rows[1]["left_out"]) == ("", "1")
+    assert rows[1]["reason"] == "no_events_in_window (needs an event in the first 48 hours)"
     assert "Temperature" in rows[0]["never_measured"].split(";")
     assert rows[0]["warning"] == "Nothing was measured in 47 of 48 hours."
 
@@ -315,3 +319,29 @@ def test_axe_finds_no_fault(opened, scheme):
     assert [(fault["id"], [node["html"] for node in fault["nodes"]][:3]) for fault in found["violations"]] == []
     assert len(found["passes"]) > 20
     opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [100])
+def test_real_stays_get_the_risks_of_predict(opened, test_data, tmp_path, count):
+    """PhysioNet 2012, set A: 48 hours of real stays as a table of events."""
+    events = real_events(test_data / "physionet2012" / "set-a.tar.gz", count)
+    ids, risks = expected(tmp_path, events)
+    give(opened, tmp_path / "events.csv")
+    wait_until(opened, lambda: len(all_of(opened, "[data-stay]")) == len(ids))
+    np.testing.assert_allclose([float(row["risk"]) for row in saved(opened)], risks, rtol=0, atol=1e-5)
+
+
+def real_events(archive: Path, count: int) -> str:
+    names = {item: variable.name for variable in SPEC.variables for item in variable.items("physionet2012")}
+    rows = [ROW]
+    with tarfile.open(archive) as files:
+        members = (member for member in files if member.name.endswith(".txt"))
+        for member in itertools.islice(members, count):
+            _, *lines = files.extractfile(member).read().decode().splitlines()
+            record = next(line.split(",")[2] for line in lines if ",RecordID," in line)
+            for time, parameter, value in (line.split(",") for line in lines if line.count(",") == 2):
+                hours, minutes = map(int, time.split(":"))
+                if parameter in names and value != "-1":
+                    rows.append(f"{record},{hours + minutes / 60!r},{names[parameter]},{value}\n")
+    return "".join(rows)

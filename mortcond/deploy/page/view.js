@@ -66,6 +66,7 @@ function compute(stays, done) {
     if (work !== state.work) return;
     for (const end = Math.min(next + BATCH, stays.length); next < end; next++) summarise(stays[next]);
     if (next === stays.length) return done();
+    status.className = "";
     status.textContent = WORDS("working", { done: next, all: stays.length });
     setTimeout(some, 0);
   };
@@ -105,6 +106,7 @@ function clearShown() {
   document.getElementById("stay").replaceChildren();
   document.getElementById("now").textContent = "";
   document.getElementById("status").textContent = WORDS("result_none");
+  document.getElementById("status").className = "";
 }
 
 function showFault(fault) {
@@ -172,7 +174,9 @@ function showStay(stay) {
   const count = state.stays.length;
   const none = count === 1 && Number.isNaN(stay.risk) && !stay.left.length && stay.id === "";
   const brief = Number.isNaN(stay.risk) ? "" : `${WORDS("risk")}: ${percent(stay.risk)}`;
-  document.getElementById("status").textContent = none ? WORDS("result_none") : count > 1 ? WORDS("stays_done", { count }) : brief;
+  const status = document.getElementById("status");
+  status.textContent = none ? WORDS("result_none") : count > 1 ? WORDS("stays_done", { count }) : brief;
+  status.className = count === 1 && brief ? "heard" : ""; // it is seen below
   document.getElementById("now").textContent = stay.id === "" ? brief : "";
   const place = document.getElementById("stay");
   if (none) return place.replaceChildren();
@@ -296,11 +300,13 @@ function saveButton() {
 // The columns of predict, and how many values were left out.
 function asCsv() {
   const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
+  const reason = `no_events_in_window (needs an event in the first ${PREPARATION.hours} hours)`;
   const rows = state.stays.map((stay) => {
-    const risk = Number.isNaN(stay.risk) ? "" : stay.risk.toFixed(6);
-    return [stay.id, risk, stay.never.join(";"), stay.warning, String(stay.left.length)].map(quoted).join(",");
+    const said = [stay.risk.toFixed(6), stay.never.join(";"), stay.warning, ""];
+    const cells = Number.isNaN(stay.risk) ? ["", "", "", reason] : said;
+    return [stay.id, ...cells, String(stay.left.length)].map(quoted).join(",");
   });
-  return ["stay_id,risk,never_measured,warning,left_out", ...rows, ""].join("\n");
+  return ["stay_id,risk,never_measured,warning,reason,left_out", ...rows, ""].join("\n");
 }
 
 function begin() {
