@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from test_network import FEATURES, HOURS, NAMES, joined, small, with_random_weights
+from test_network import FEATURES, HOURS, NAMES, joined, small, stays, with_random_weights
 
 from mortcond.layers import (
     LSTM,
@@ -19,6 +19,8 @@ from mortcond.layers import (
     Pooling,
 )
 from mortcond.layers.activations import ACTIVATIONS
+from mortcond.layers.hinges import Hinges
+from mortcond.layers.measured import KINDS, Measured
 from mortcond.network import INPUT, Network, Node, chain
 
 
@@ -70,6 +72,15 @@ def activations() -> Network:
     return with_random_weights(chain("activations", FEATURES, HOURS, [*nodes, _risk(width, "bent")]))
 
 
+def measured() -> Network:
+    """Every summary of measured hours and hinges, with statistics as learnt of stays."""
+    layer = Measured((0, 1, 2, 4), (3, 3, 4, -1), tuple(KINDS)).fitted(stays(40))
+    summary = chain("summary", FEATURES, HOURS, [Node("summary", layer)])
+    hinges = Hinges().fitted(summary.values(stays(40))["summary"])
+    nodes = [Node("summary", layer), Node("hinges", hinges, ("summary",)), _risk(4 * 4 * len(KINDS), "hinges")]
+    return with_random_weights(chain("measured", FEATURES, HOURS, nodes))
+
+
 def old_gru() -> Network:
     network = small("gru", layers=2)
     layers = {node.name: replace(node.layer, recurrent_bias=None) for node in network.recurrent}
@@ -78,7 +89,7 @@ def old_gru() -> Network:
 
 NETWORKS = {arch: (lambda arch=arch: small(arch)) for arch in NAMES} | {"joined": joined, "channels": channels}
 NETWORKS |= {"hlstm, deep": lambda: small("hlstm", hidden_width=9, hidden_depth=3), "gru, first form": old_gru}
-NETWORKS |= {"activations": activations}
+NETWORKS |= {"activations": activations, "measured": measured}
 
 
 def kinds() -> set[str]:

@@ -94,7 +94,9 @@ def paste(browser, text: str) -> None:
 
 
 def shown_risk(browser) -> float:
-    return float(wait_for(browser, "strong[data-risk]").get_attribute("data-risk"))
+    """Return the risk that is shown, as soon as one is."""
+    wait_for(browser, "strong[data-risk]")
+    return browser.execute_script("return Number(document.querySelector('strong[data-risk]')?.dataset.risk)")
 
 
 def saved(browser) -> list[dict[str, str]]:

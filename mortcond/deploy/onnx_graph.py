@@ -140,14 +140,21 @@ def _of_one(graph: Graph, i: Instruction, x: str) -> str:
 
 
 def _of_two(graph: Graph, i: Instruction, *values: str) -> str:
-    known, weights = iter(values), iter(i.constants)
+    known, weights = iter(_spread(graph, i, values)), iter(i.constants)
     sides = []
     for side in i.facts["sides"]:
         if side == "value":
             sides.append(next(known))
         else:
-            sides.append(graph.weight(next(weights)) if side == "constant" else graph.constant(side))
+            sides.append(graph.constant(side) if isinstance(side, float) else graph.weight(next(weights)))
     return graph.add(OF_TWO[i.operation], *sides)
+
+
+def _spread(graph: Graph, i: Instruction, values: Sequence[str]) -> list[str]:
+    """Return the values of an instruction over the hours; one without hours is taken for every hour."""
+    hours = graph.program.shapes[i.out][1]
+    one = [hours and not graph.program.shapes[value][1] for value in i.inputs]
+    return [graph.add("Unsqueeze", v, graph.integers(HOURS)) if o else v for v, o in zip(values, one, strict=True)]
 
 
 def _over_hours(graph: Graph, i: Instruction, x: str) -> str:

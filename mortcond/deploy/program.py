@@ -89,6 +89,7 @@ class Program:
     constants: tuple[Constant, ...]
     instructions: tuple[Instruction, ...]
     output: int  # the value that is the risk, of width 1
+    whole_window: bool  # whether it can be run on all hours alone
 
     def constant(self, index: int) -> np.ndarray:
         return self.constants[index].array
@@ -133,6 +134,7 @@ class Tracer(Operations):
 
     def __init__(self, hours: int):
         self.hours = hours
+        self.whole_window = False
         self.shapes: list[tuple[int, bool]] = []
         self.constants: dict[tuple, Constant] = {}  # by shape and bytes: the same weights are kept once
         self.instructions: list[Instruction] = []
@@ -147,7 +149,7 @@ class Tracer(Operations):
         if (output.width, output.hours) != (1, False):
             raise InputError("The network does not end in one risk a stay.", "Export a network of stays.")
         parts = tuple(self.shapes), tuple(self.constants.values()), tuple(self.instructions)
-        return Program(network.features, network.hours, *parts, output.index)
+        return Program(network.features, network.hours, *parts, output.index, self.whole_window)
 
     def begin(self, node: Node, weights: dict[str, np.ndarray]) -> None:
         self.node = node.name
@@ -190,18 +192,21 @@ class Tracer(Operations):
     # The operations.
 
     def binary(self, operation: str, a: Any, b: Any) -> Value:
-        sides, inputs, constants = [], [], []
+        """Note an operation of two sides: a value, a number, a constant (width,), or an hourly one (hours, any)."""
+        sides, inputs, constants, widths = [], [], [], []
         for side in (a, b):
             if isinstance(side, Value):
                 sides.append("value")
                 inputs.append(side)
+                widths.append(side.width)
             elif np.ndim(side) == 0:
                 sides.append(float(side))
             else:
-                sides.append("constant")
+                sides.append("constant" if np.ndim(side) == 1 else "hourly")
                 constants.append(self.constant(side))
-        widths = [value.width for value in inputs] + [np.size(side) for side in (a, b) if not isinstance(side, Value)]
-        hours = any(value.hours for value in inputs)
+                widths.append(np.shape(side)[-1])
+        self.whole_window |= "hourly" in sides
+        hours = "hourly" in sides or any(value.hours for value in inputs)
         return self.note(operation, max(widths), hours, *inputs, constants=constants, sides=sides)
 
     def linear(self, x: Value, kernel: Any, bias: Any = None) -> Value:
@@ -232,7 +237,15 @@ class Tracer(Operations):
     def hour(self, x: Value, index: int) -> Value:
         return self.note("hour", x.width, False, x, index=index)
 
+    def hours_of(self, x: Value) -> int:
+        self.whole_window = True
+        return self.hours
+
+    def as_hours(self, x: Value) -> Value:
+        return x  # one row stands for all
+
     def flatten(self, x: Value) -> Value:
+        self.whole_window = True
         return self.note("flatten", x.width * self.hours, False, x)
 
     def differs(self, x: Value, value: float) -> Value:

@@ -102,7 +102,7 @@ def write(
         "uses": {wide: _uses("\n".join(lines[wide]), layers[wide], eight_bits is not None, wide) for wide in bodies},
         "memory": max(bodies[False].size, 1),
         "most_inputs": max((layer.inputs for layer in layers[False]), default=1),
-        "whole_window": bodies[False].whole_window,
+        "whole_window": program.whole_window,
     }
     facts |= {"total": preparation.total, "uses_limit": any(m.rule == "limit" for m in preparation.measures)}
     facts |= {"facts": facts["p"].facts}

@@ -33,7 +33,6 @@ class Body:
     size: int = 0  # of the array
     free: list[tuple[int, int]] = field(default_factory=list)  # stretches that can be used again: start, length
     most_inputs: int = 1  # of what is renewed hour by hour
-    whole_window: bool = False  # whether every hour of the window must be there
 
     def lines(self) -> list[str]:
         found = []
@@ -133,6 +132,10 @@ def _binary(body: Body, i: Instruction) -> Iterator[str]:
             sides.append(_operand(body, next(values), i.out))
         elif side == "constant":
             sides.append(f"w{next(constants)}[j]")
+        elif side == "hourly":
+            index = next(constants)
+            width = body.program.constant(index).shape[1]
+            sides.append(f"w{index}[r]" if width == 1 else f"w{index}[r * {width} + j]")
         else:
             sides.append(number(side))
     yield f"for (r = 0; r < {body.rows(i.out)}; r++)"
@@ -219,7 +222,6 @@ def _hour(body: Body, i: Instruction) -> Iterator[str]:
 
 
 def _flatten(body: Body, i: Instruction) -> Iterator[str]:
-    body.whole_window = True
     yield f"memcpy({body.at(i.out)}, {body.at(i.inputs[0])}, {body.width(i.out)} * sizeof *at);"
 
 

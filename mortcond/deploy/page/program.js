@@ -74,9 +74,11 @@ function ofTwo(compute) {
     const constants = [...instruction.constants];
     const [a, b] = instruction.facts.sides.map((side) => {
       if (side === "value") return network.reader(values.shift());
-      if (side !== "constant") return () => side;
+      if (typeof side === "number") return () => side;
       const numbers = network.constants[constants.shift()];
-      return (row, column) => numbers[column];
+      if (side === "constant") return (row, column) => numbers[column];
+      const width = numbers.length / network.hours; // an hourly one
+      return (row, column) => numbers[width === 1 ? row : row * width + column];
     });
     eachPlace(network, instruction, out, (row, column) => compute(a(row, column), b(row, column)));
   };
