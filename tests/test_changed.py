@@ -229,10 +229,8 @@ def test_the_list_of_known_files_does_not_grow_for_ever(cache, monkeypatch):
 
 
 ENDLESS = """
-import sys
-from mortcond.deploy import probe
-probe.CPU_SECONDS = 1
-probe.limit()
+from mortcond.core.limits import limit
+limit(cpu_seconds=1)
 while True: pass
 """
 

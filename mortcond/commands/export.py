@@ -15,7 +15,7 @@ import numpy as np
 
 from mortcond import dataset as datasets
 from mortcond.commands.children import parents_dataset
-from mortcond.core.artifacts import atomic_directory, atomic_file, refuse_existing, size_bytes
+from mortcond.core.artifacts import atomic_directory, atomic_file, copy_contents, refuse_existing, size_bytes
 from mortcond.core.calls import takes
 from mortcond.core.errors import InputError, LimitError
 from mortcond.core.libraries import require
@@ -225,7 +225,7 @@ _KEPT = {"keras": ("model.keras",), "savedmodel": ("saved_model.pb", "fingerprin
 
 def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
-        shutil.copytree(source, target)
+        copy_contents(source, target)
     else:
         shutil.copyfile(source, target)
 

@@ -4,27 +4,12 @@ Comes in: a path. Goes out: exit code 0 where the interpreter survives zeros, us
 """
 
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from mortcond.core.limits import limit
 from mortcond.core.signals import end_with_parent
-
-CPU_SECONDS = 6  # of a processor: a loop without an end takes them all, a large network a fraction
-MEMORY_BYTES = 1_500_000_000  # beside what Python and the interpreter take themselves
-
-
-def limit() -> None:
-    """Let this process have no more than CPU_SECONDS and MEMORY_BYTES, where the system can say so."""
-    with suppress(ImportError, ValueError, OSError):
-        import resource
-
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        own = pages * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (own + MEMORY_BYTES, own + MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def run(content: bytes) -> None:

@@ -7,11 +7,11 @@ file of events that is prepared and predicted like any other. The `.tflite` file
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
+from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.deploy.risk_rows import doubts_of, of_batch, with_dropped
 from mortcond.deploy.runtime import Predictor
@@ -69,7 +69,7 @@ def scorer(model: bytes, names: frozenset[str], strict: bool) -> Callable[[Itera
     """
 
     def score(frames: Iterator) -> Iterator:
-        with TemporaryDirectory(prefix="mortcond-") as folder:
+        with scratch_folder() as folder:
             events, path = Path(folder, "events.csv"), Path(folder, "model.tflite")
             stays, known = _written(frames, events, names)
             path.write_bytes(model)

@@ -7,7 +7,6 @@ has nothing that runs such a file.
 import json
 import shutil
 import subprocess
-import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mortcond.core.errors import InputError
+from mortcond.core.scratch import scratch_folder
 from mortcond.deploy import compiled
 
 SECONDS = 600
@@ -31,8 +31,8 @@ def of_c(source: str, header: str, file: str, x: np.ndarray) -> Trial | None:
     own = compiled.compiler()
     if own is None:
         return None
-    with tempfile.TemporaryDirectory(prefix="mortcond-") as folder:
-        library = compiled.build(Path(folder), source, header, file)
+    with scratch_folder() as folder:
+        library = compiled.build(folder, source, header, file)
         return compiled.load(library)(x), Path(own).name
 
 

@@ -5,19 +5,30 @@ Comes in: a file. Goes out: its configuration, its weights by layer, and the ver
 
 import io
 import json
-import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mortcond.core.errors import InputError
+from mortcond.core.scratch import scratch_folder
 from mortcond.exchange.keras_graph import Stored
 from mortcond.exchange.keras_hdf5 import REMEDY, CountedWeights, opened, version_of
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 MOST_BYTES = 1 << 30  # of one entry, unpacked
-BROKEN = (zipfile.BadZipFile, OSError, KeyError, ValueError, TypeError, NotImplementedError, RecursionError)
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    OSError,
+    KeyError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+)
 
 
 @contextmanager
@@ -44,8 +55,8 @@ def _parts(path: Path) -> tuple[dict, dict, bytes]:
 @contextmanager
 def weights_file(path: Path) -> Iterator[Path]:
     """Give the weights of a .keras file as a file of their own, while it is needed."""
-    with tempfile.TemporaryDirectory(prefix="mortcond-") as folder:
-        target = Path(folder) / WEIGHTS
+    with scratch_folder() as folder:
+        target = folder / WEIGHTS
         target.write_bytes(_parts(path)[2])
         yield target
 

@@ -5,6 +5,9 @@ Lambda layer, no pickle, no link to another file.
 """
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +18,8 @@ import h5py
 import numpy as np
 
 from mortcond.core.errors import InputError
+from mortcond.core.scratch import scratch_folder
+from mortcond.core.signals import environment_of_worker
 from mortcond.exchange import keras1
 from mortcond.exchange.keras_graph import Place, Stored
 
@@ -29,11 +34,25 @@ REMEDY = "Check that it is a whole network, written by Keras (model.save)."
 @contextmanager
 def opened(path: Path | Any, name: str) -> Iterator[h5py.File]:
     """Open an HDF5 file, or the bytes of one; whatever is wrong with it becomes an InputError."""
+    if isinstance(path, Path):
+        _probe(path)
+    else:
+        with scratch_folder() as folder:
+            (folder / "weights.h5").write_bytes(path.getvalue())
+            _probe(folder / "weights.h5", name)
     try:
         with h5py.File(path, "r") as file:
             yield file
     except BROKEN as error:
         raise InputError(f"{name} cannot be read as an HDF5 file of Keras ({error}).", REMEDY) from None
+
+
+def _probe(path: Path, name: str = "") -> None:
+    """Raise InputError where a file ends the process that reads it, or lets it go round for ever."""
+    command = [sys.executable, "-m", "mortcond.exchange.hdf5_probe", os.path.abspath(path)]
+    done = subprocess.run(command, capture_output=True, check=False, env=environment_of_worker())
+    if done.returncode:
+        raise InputError(f"{name or path} is no HDF5 file that can be read.", REMEDY)
 
 
 @contextmanager

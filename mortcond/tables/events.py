@@ -176,7 +176,7 @@ def _refuse(texts: pd.DataFrame, table: Table, bad: pd.Series, column: str, faul
         stay, cell = texts.stay_id[bad].iloc[0], texts[column][bad].iloc[0]
 
         def matches(row: dict[str, str]) -> bool:
-            return row["stay_id"].strip() == stay and row.get(column, "").strip() == cell
+            return row.get("stay_id", "").strip() == stay and row.get(column, "").strip() == cell
 
         raise InputError(f"{scan.locate(table, matches)}, column {column}: {cell!r} {fault}.", "Mend the row.")
 

@@ -110,6 +110,8 @@ def header(path: Path) -> tuple[str, ...]:
         raise InputError(f"{path} cannot be read: {first_line(error)}.", remedy) from None
     if not any(name.strip() for name in names):
         raise InputError(f"{path} is empty, or its first row is.", "Fetch the file again; the first row is the header.")
+    if any(not sign.isprintable() for name in names for sign in name.strip()):
+        raise InputError(f"{path}, row 1: a sign that is no letter: the header is damaged.", "Fetch the file again.")
     lower = [name.strip().lower() for name in names]
     if len(set(lower)) < len(lower):
         twice = next(name for name in lower if lower.count(name) > 1)
