@@ -2,6 +2,8 @@
 
 import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +235,14 @@ def test_a_chain_shows_the_bars_of_its_steps_in_one_display(monkeypatch):
             assert step.live is whole.live
             assert [task.description for task in whole.live.tasks] == ["the chain", "a step"]
         assert [task.description for task in whole.live.tasks] == ["the chain"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 2**32])
+def test_a_seed_that_some_generator_does_not_take_is_refused_at_once(seed):
+    with pytest.raises(UsageError, match=r"--seed is .*0 to 2147483647"):
+        Session(seed=seed)
+    done = subprocess.run(
+        [sys.executable, "-m", "mortcond.cli", "preprocess", "--seed", str(seed)], capture_output=True
+    )
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr

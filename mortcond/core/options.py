@@ -15,6 +15,12 @@ from typing import Any, Self, get_args, get_origin
 
 from mortcond.core.errors import UsageError
 
+LARGEST_SEED = 2**31 - 1  # numpy's and scikit-learn's generators end at 2^32, and steps add to the seed
+
+
+def _shown(bound: float) -> str:
+    return str(bound) if isinstance(bound, int) else f"{bound:g}"
+
 
 @dataclass(frozen=True)
 class About:
@@ -37,7 +43,7 @@ class About:
     def range(self) -> str:
         """The range in words: "at least 0 and below 1"; empty where every value goes."""
         bounds = {"at least": self.min, "above": self.above, "at most": self.max, "below": self.below}
-        return " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        return " and ".join(f"{word} {_shown(bound)}" for word, bound in bounds.items() if bound is not None)
 
     def holds(self, number: float) -> bool:
         """Say whether a number lies in the range; what is no number does not, where there is a range."""

@@ -12,7 +12,7 @@ from mortcond.core.choices import Backend
 from mortcond.core.console import Console
 from mortcond.core.errors import UsageError
 from mortcond.core.manifest import Manifest, library_versions, platform_record, rounded
-from mortcond.core.options import Options, plain
+from mortcond.core.options import LARGEST_SEED, Options, plain
 
 HIDDEN = "(not recorded)"  # in the place of a value that may hold a password
 
@@ -33,8 +33,8 @@ class Session:
     started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self):
-        if self.seed < 0:
-            raise UsageError(f"--seed is {self.seed}.", "Give --seed a whole number of at least 0.")
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise UsageError(f"--seed is {self.seed}.", f"Give --seed a whole number of 0 to {LARGEST_SEED}.")
 
     def of(self, command: str, options: Options) -> Self:
         """Return the session of a command, with the record of its options: value, and where it came from."""

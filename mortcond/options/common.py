@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mortcond.core.options import Options, option
+from mortcond.core.options import LARGEST_SEED, Options, option
 
 PANEL = "Common options"
 
@@ -15,7 +15,7 @@ class Common(Options):
     workspace: Path = option(
         Path("artifacts"), "Where artifacts are read and written.", flags="-w --workspace", panel=PANEL
     )
-    seed: int = option(0, "Seed of everything random.", min=0, panel=PANEL)
+    seed: int = option(0, "Seed of everything random.", min=0, max=LARGEST_SEED, panel=PANEL)
     overwrite: bool = option(False, "Replace an existing output.", panel=PANEL)
     trust_changed: bool = option(
         False, "Use artifacts that were changed after they were written; what is made of them records it.", panel=PANEL
