@@ -128,8 +128,12 @@ def test_sql_and_function_agree(sql, text):
     assert sql(cells.whole_sql, text) == expected
 
 
-def test_what_joins_by_rounding_is_refused(sql):
-    assert sql(cells.near_sql, "7.5") == 8
-    assert sql(lambda c: f"(SELECT {cells.same_sql(c, '8', chr(39) + '8' + chr(39))})", "8.0") is True
+@pytest.mark.parametrize("text", [*WHOLE, *GAPS])
+def test_the_quick_reading_is_the_same(sql, text):
+    assert sql(cells.key_sql, text) == WHOLE.get(text)
+
+
+@pytest.mark.parametrize("text", ["7.5", "x7", "1.23457E+11", "9007199254740993.0", "1e400"])
+def test_what_would_join_by_rounding_is_refused(sql, text):
     with pytest.raises(duckdb.Error, match="no whole"):
-        sql(lambda c: cells.same_sql(c, "8", "'8'"), "7.5")
+        sql(cells.key_sql, text)

@@ -118,11 +118,9 @@ def _scan_sql(event: EventTable, table: Table) -> str:
     return f"""
         SELECT k.subject_id, k.stay_id, {seconds} AS seconds, i.ref, e.value, coalesce(e.valueuom, '') AS unit
         FROM {table.sql(columns, optional=(event.flag,) if event.flag else ())} AS e
-        JOIN items AS i ON i.item_id = {cells.near_sql("e.itemid")}
-        JOIN kept AS k ON k.subject_id = {cells.near_sql("e.subject_id")} AND k.hadm_id = {cells.near_sql("e.hadm_id")}
-        WHERE e.value IS NOT NULL AND {cells.same_sql("e.itemid", "i.item_id", "i.item")}
-          AND {cells.same_sql("e.subject_id", "k.subject_id", "k.subject_text")}
-          AND {cells.same_sql("e.hadm_id", "k.hadm_id", "k.hadm_text")} {_of_stay(event)} {_unflagged(event)}
+        JOIN items AS i ON i.item_id = {cells.key_sql("e.itemid")}
+        JOIN kept AS k ON k.subject_id = {cells.key_sql("e.subject_id")} AND k.hadm_id = {cells.key_sql("e.hadm_id")}
+        WHERE e.value IS NOT NULL {_of_stay(event)} {_unflagged(event)}
     """
 
 
