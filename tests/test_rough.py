@@ -12,7 +12,7 @@ import pytest
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="counts by /proc and fork")]
 MUTANTS, KILLS = int(os.environ.get("MORTCOND_FUZZ", 10_000)), int(os.environ.get("MORTCOND_KILLS", 20))
-DEAR = ("predict", "metadata")  # readers that start a process for nearly every mutant, or predict
+DEAR = ("predict", "metadata", "import")  # readers that start a process for nearly every mutant, or predict
 
 
 def test_no_mutated_file_is_a_bug_a_crash_a_hang_or_a_bomb(tmp_path):
