@@ -11,31 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from deploy_workspace import NAMES, network, session, stub_keras, workspace
+from deploy_workspace import NAMES, network, session, workspace
 
 from mortcond import dataset as datasets
-from mortcond.archs import Inputs, shaped, untrained
 from mortcond.commands import export as room
 from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.manifest import Manifest, read_manifest, write_manifest
 from mortcond.deploy import compiled, trial
-from mortcond.network import Network
-
-
-def nodes() -> Network:
-    """The network of the workspace."""
-    plain = untrained("lstm", shaped("lstm", width=5), Inputs(len(NAMES), 48))
-    return plain.with_arrays(network().arrays())
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A workspace whose model directory keeps its network, with something in the place of what TensorFlow writes."""
-    stub_keras(monkeypatch, network())
     workspace(tmp_path)
     directory = tmp_path / "lstm"
     manifest = read_manifest(directory)
-    nodes().save(directory / "network.npz")
     (directory / "model.keras").write_bytes(b"a Keras file")
     (directory / "saved_model.pb").write_bytes(b"a SavedModel")
     (directory / "variables").mkdir()
@@ -62,7 +52,7 @@ def test_c_is_a_source_and_a_header_that_equal_the_network(folder, tmp_path, mod
     build = tmp_path / "build"
     build.mkdir()
     risks = compiled.load(compiled.build(build, source, header, "a ward's"))(validation(folder))
-    np.testing.assert_allclose(risks, nodes().predict(validation(folder)), rtol=0, atol=limit)
+    np.testing.assert_allclose(risks, network().predict(validation(folder)), rtol=0, atol=limit)
     assert read_manifest(folder / "lstm").sha256 in source
     assert "train: lstm" in header
     assert result["size_bytes"] == len(source.encode()) + len(header.encode())
@@ -224,7 +214,7 @@ def test_bench_measures_what_is_exported(folder, tmp_path, runtime, module):
     made = worker.start(runtime, str(folder / "lstm" / "model.keras"), str(tmp_path))["file"]
     worker.load(runtime, made, 1, str(tmp_path / "x.npy"))
     worker.predict(str(tmp_path / "risks.npy"))
-    np.testing.assert_allclose(np.load(tmp_path / "risks.npy"), nodes().predict(x), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "risks.npy"), network().predict(x), rtol=0, atol=1e-5)
     assert min(worker.measure(1, 0.01, 8)["us"]) > 0
 
 
