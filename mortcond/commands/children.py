@@ -115,7 +115,7 @@ def write_child(
 ) -> Manifest:
     """Write the model directory of a child, and return its manifest."""
     inputs = {
-        "dataset": {"path": str(parent.dataset), "sha256": parent.manifest.inputs["dataset"]["sha256"]},
+        "dataset": {"path": str(parent.dataset), "sha256": dataset_sha256(parent.manifest, parent.dataset)},
         "model": {"path": str(parent.path), "sha256": parent.manifest.sha256},
     }
     manifest = session.manifest(
@@ -197,12 +197,32 @@ def parents_dataset(session: Session, path: Path, manifest: Manifest, dataset: P
     recorded = manifest.inputs.get("dataset", {})
     own = Path(recorded.get("path", ""))
     source = own if dataset is None and own.is_file() else dataset_path(session, dataset)
-    if recorded.get("sha256") != sha256(source):
+    if not recorded:
+        _refuse_otherwise_prepared(path, source)
+    elif recorded.get("sha256") != sha256(source):
         raise InputError(
             f"{path} was trained on other data than {source}.",
             "Name the data set it was trained on with --dataset, or train the model again.",
         )
     return source
+
+
+def _refuse_otherwise_prepared(path: Path, source: Path) -> None:
+    """Refuse stays for a network from elsewhere that are not prepared as it wants them, where it says how."""
+    inputs = (tflite_metadata.read(path / TFLITE) or {}).get("inputs")
+    data = datasets.load(source, splits=())
+    if inputs is None:
+        return
+    same = tuple(inputs["feature_names"]) == data.feature_names
+    if not same or not all(np.allclose(inputs[part], getattr(data, part), rtol=1e-5) for part in ("mean", "std")):
+        raise InputError(
+            f"{source} is not prepared as {path} wants its stays.", f"Run mortcond preprocess --for {path} RECORDS."
+        )
+
+
+def dataset_sha256(manifest: Manifest, source: Path) -> str:
+    """Return the hash of a model's data set; one from elsewhere records none."""
+    return manifest.inputs.get("dataset", {}).get("sha256") or sha256(source)
 
 
 def _shapes(network: Network) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mortcond import dataset as datasets
-from mortcond.commands.children import parents_dataset
+from mortcond.commands.children import dataset_sha256, parents_dataset
 from mortcond.core.artifacts import atomic_file, refuse_existing
 from mortcond.core.calls import takes
 from mortcond.core.errors import InputError, LimitError
@@ -114,7 +114,7 @@ def _manifest(
     session: Session, target: Path, path: Path, parent: Manifest, source: Path, mode: str, check: dict[str, Any]
 ) -> Manifest:
     model = {"path": str(path), "sha256": parent.sha256}
-    data = {"path": str(source), "sha256": parent.inputs["dataset"]["sha256"]}
+    data = {"path": str(source), "sha256": dataset_sha256(parent, source)}
     aurocs = {name: value for name, value in parent.metrics.items() if name.startswith("auroc")}
     return session.manifest(
         "tflite",
