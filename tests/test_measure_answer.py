@@ -70,7 +70,9 @@ def test_cautions_name_the_floor_stale_parents_and_noise():
         record("lstm-a", 0.82, 20_000, "lstm", None, parent_is_current=False),
     ]
     noise = {"of": "linear", "relative_difference": {"1": 0.2, "64": 0.01}}
-    said = " ".join(cautions({"models": models, "dataset": DATASET, "noise": noise, "settings": {"margin": 0.01}}))
+    said = " ".join(
+        cautions({"models": models, "dataset": DATASET, "noise": noise, "settings": {"margin": 0.01}, "drift": []})
+    )
     assert "AUROC of 0.800 in 4.0 KB; 1 of 1 networks are above it beyond chance" in said
     assert "lstm-a was made from an earlier lstm" in said
     assert "differs from itself by 20 %" in said

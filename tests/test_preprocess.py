@@ -369,7 +369,7 @@ def test_options_that_make_no_sense(tmp_path, folder, options, error, pattern):
 
 def test_apply_takes_no_options_of_its_own(tmp_path, folder):
     run(tmp_path / "old", folder)
-    with pytest.raises(UsageError, match="--apply takes these from the old data set: --variables"):
+    with pytest.raises(UsageError, match="--apply takes these from the old data set or model: --variables"):
         run(tmp_path / "w", folder, variables="extended", apply=tmp_path / "old" / "dataset.npz")
 
 

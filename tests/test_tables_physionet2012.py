@@ -310,7 +310,7 @@ def test_missing_and_empty_inputs(read, tmp_path, folder):
     with pytest.raises(InputError, match="holds no record such as"):
         read(write_tar(tmp_path / "set-b.tar.gz", {"readme.md": "x"}), labels=False)
     (tmp_path / "void").mkdir()
-    with pytest.raises(InputError, match="holds no records of a known form"):
+    with pytest.raises(InputError, match="void is empty"):
         detect(tmp_path / "void")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mortcond.archs import known, row
+from mortcond.archs import ARCHS, known, row
 
 Record = dict[str, Any]
 MODES = ("int8", "dynamic", "float16", "float32")  # not integer: larger than int8 and no faster than dynamic
@@ -34,7 +34,8 @@ class Recipe:
     def name(self) -> str:
         """What it is, such as lstm16x16, lstm-pruned50, dnn8-full, hlstm8-distil or lstm-pruned50-hlstm."""
         cut = f"-pruned{round(100 * self.quantile)}" if self.quantile is not None else ""
-        start = {"new": self.arch + "x".join(map(str, self.units)), "converted": "baseline"}
+        converted = next((arch.name for arch in ARCHS.values() if arch.converts_to == self.arch), self.arch)
+        start = {"new": self.arch + "x".join(map(str, self.units)), "converted": converted}
         end = f"-{self.arch}" if self.origin == "converted" else f"-{self.summary}" if self.summary else ""
         return start.get(self.origin, self.arch) + cut + end + ("-distil" if self.distil else "")
 
