@@ -21,7 +21,7 @@ from mortcond.tables.engines import spark
 SCHEMA = "stay_id bigint, risk double, never_measured string, warning string, reason string"
 EVENT_COLUMNS = ("stay_id", "hours", "minutes", "variable", "value", "unit", "text")
 NEEDED = ("stay_id", "variable", "value")
-ROWS_A_PARTITION = 2_000_000  # of events: some 100 MB on the worker
+ROWS_A_PARTITION = 500_000  # of events; the rows of one partition at a time are in the memory of the driver
 LEAST_PARTITIONS = 4
 BATCH_STAYS = 512
 
@@ -54,11 +54,10 @@ def scored(
             problem = f"{data} has no row with a variable of {model} in column variable."
             raise InputError(problem, f"Its variables are {', '.join(names)}.")
         partitions = max(-(-events.count() // ROWS_A_PARTITION), LEAST_PARTITIONS)
-        parted = events.repartition(partitions, "stay_id")
+        parted = events.repartitionByRange(partitions, "stay_id")  # whole stays, and in order: no sort of the rows
         score = scorer(model.read_bytes(), frozenset(names), strict)
         with console.progress(f"Predicting on {where}"):
-            found = parted.mapInPandas(score, SCHEMA).orderBy("stay_id")
-            for row in found.toLocalIterator(prefetchPartitions=True):
+            for row in parted.mapInPandas(score, SCHEMA).toLocalIterator():
                 yield row.asDict()
 
 
