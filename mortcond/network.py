@@ -16,12 +16,12 @@ import numpy as np
 from mortcond.core import forms, npz
 from mortcond.core.dataset_file import MOST_FEATURES, MOST_HOURS
 from mortcond.core.errors import InputError
+from mortcond.core.format_version import FORMAT_VERSION, KEY, known
 from mortcond.layers import LAYERS, Layer
 from mortcond.layers.operations import NUMPY
 
 INPUT = "stays"  # the name of what comes in, (stays, hours, features)
 AT_ONCE = 1024  # stays that are summarised at a time
-FORMAT = 2  # of the file
 _FORM = {"arch": str, "features": int, "hours": int, "nodes": list[dict]}
 
 
@@ -167,7 +167,7 @@ class Network:
 
     def save(self, path: Path) -> None:
         """Write the network to an npz file, without pickles."""
-        facts = {"format": FORMAT, "arch": self.arch, "features": self.features, "hours": self.hours}
+        facts = {"format": FORMAT_VERSION, "arch": self.arch, "features": self.features, "hours": self.hours}
         nodes = [
             {"name": node.name, "kind": node.layer.kind, "config": node.layer.config(), "inputs": node.inputs}
             for node in self.nodes
@@ -176,15 +176,22 @@ class Network:
             np.savez(file, header=json.dumps(facts | {"nodes": nodes}), **self.arrays())
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, like: Self | None = None) -> Self:
         """Read a network that `save` wrote.
+
+        Parameters
+        ----------
+        like
+            A network of the same nodes, for files of format version 1, which hold the same arrays without them.
 
         Raises InputError where the file is something else.
         """
         stored = npz.read_all(path, "holds no weights of a network", "Train the model again.")
         try:
             header = forms.parsed(str(stored.pop("header")))
-            network = cls.assemble(header, stored)
+            version = header.setdefault("format", 1)
+            known({KEY: version}, str(path))
+            network = like.with_arrays(stored) if like and version == 1 else cls.assemble(header, stored)
             network.predict(np.zeros((1, network.hours, network.features)))  # whatever does not fit together fails here
             return network
         except npz.BROKEN as error:
@@ -193,8 +200,8 @@ class Network:
     @classmethod
     def assemble(cls, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         """Return the network that a file's header and arrays tell of."""
-        if header.get("format") != FORMAT:
-            raise ValueError(f"format {header.get('format')}, not {FORMAT}")
+        if header.get("format") != FORMAT_VERSION:
+            raise ValueError(f"format {header.get('format')}, not {FORMAT_VERSION}")
         forms.fit_keys(header, _FORM)
         if not (0 < header["hours"] <= MOST_HOURS and 0 < header["features"] <= MOST_FEATURES):
             raise ValueError(f"{header['hours']} hours of {header['features']} features")

@@ -12,6 +12,7 @@ from mortcond.core.artifacts import sha256
 from mortcond.core.errors import InputError, as_mortcond_error
 from mortcond.core.manifest import read_manifest
 from mortcond.deploy import directory, metadata
+from mortcond.exchange.load import Given, load
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +70,8 @@ def test_saved_model_keras_file_and_the_stock_converter_agree(name, tmp_path):
     with np.load(tmp_path / "risk.npz") as risks:
         for other in risks.files:
             np.testing.assert_allclose(risks[other][:, 0], network.predict(x), rtol=0, atol=1e-5, err_msg=other)
+    again = load(folder / "model.keras", Given(compare=False)).network
+    np.testing.assert_allclose(again.predict(x), network.predict(x), rtol=0, atol=1e-6)
 
 
 def test_an_interrupted_write_leaves_the_old_directory(tmp_path, monkeypatch):

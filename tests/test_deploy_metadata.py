@@ -98,7 +98,7 @@ def spec_of(table: str) -> dict:
 def test_text_compressed_by_another_version_is_refused(tmp_path, monkeypatch):
     compressed = b"9" + metadata.compress(b"{}")[1:]
     monkeypatch.setattr(metadata, "compress", lambda _: compressed)
-    with pytest.raises(InputError, match="another version"):
+    with pytest.raises(InputError, match="a newer mortcond"):
         metadata.read(written(tmp_path, metadata.attach(PLAIN, {})))
 
 

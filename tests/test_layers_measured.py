@@ -135,3 +135,12 @@ def test_keras_and_litert_give_the_same():
     np.testing.assert_allclose(to_keras(net).predict_on_batch(x)[:, 0], expected, atol=1e-5)
     runner = Interpreter(model_content=build(net).bytes).get_signature_runner("serving_default")
     np.testing.assert_allclose(runner(stays=x)["risk"][:, 0], expected, atol=1e-5)
+
+
+def test_a_file_of_keras_is_read_back(tmp_path):
+    from mortcond.exchange.keras_model import to_keras
+    from mortcond.exchange.load import load
+
+    net, x = network(), stays(20, seed=7)
+    to_keras(net).save(tmp_path / "network.keras")
+    np.testing.assert_allclose(load(tmp_path / "network.keras").network.predict(x), net.predict(x), atol=1e-6)

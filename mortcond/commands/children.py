@@ -57,7 +57,7 @@ class Parent:
                 f"{self.path} keeps no weights of epoch {epoch} (but of {', '.join(map(str, kept)) or 'none'}).",
                 "Name a kept epoch with --after-epoch, or prune the trained model with --schedule final.",
             )
-        network = Network.load(path)
+        network = Network.load(path, like=self.network)
         if _shapes(network) != _shapes(self.network):
             raise InputError(
                 f"{self.path} had layers of other sizes after epoch {epoch}: it was pruned later than that.",

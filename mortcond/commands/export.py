@@ -26,8 +26,8 @@ from mortcond.core.workspace import choose_model
 from mortcond.dataset import InputSpec
 from mortcond.deploy import about, eight_bits, metadata, preparation, trial
 from mortcond.deploy.check import TOLERANCE, acceptable, differences
-from mortcond.deploy.directory import TFLITE
-from mortcond.deploy.kept import network_of, record_of
+from mortcond.deploy.directory import TFLITE, load_network
+from mortcond.deploy.kept import record_of
 from mortcond.deploy.weights import EIGHT_BITS
 from mortcond.network import Network
 from mortcond.options.export import ENDINGS, Export
@@ -156,7 +156,7 @@ def _read(
             raise
         rounding = "; weights are rounded to the nearest step" if mode == "int8" else ""
         session.console.note(f"{error.problem} The file is checked on made-up stays{rounding}.")
-    return Model(directory, manifest, record, network_of(directory), mode, train, val)
+    return Model(directory, manifest, record, load_network(directory), mode, train, val)
 
 
 # What goes out.

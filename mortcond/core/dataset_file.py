@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mortcond.core import npz
+from mortcond.core.format_version import known
 
 SPLITS = ("train", "val", "test")
 MOST_HOURS = 10_000
@@ -33,6 +34,7 @@ def read_common(file: npz.Archive) -> dict[str, Any]:
     meta = json.loads(file.text("meta", MOST_META))
     if not isinstance(meta, dict):
         raise ValueError("its meta is no JSON object")
+    meta = known(meta, str(file.path))
     scaling = {name: file.array(name, (len(names),), "fiu") for name in ("mean", "std")}
     return {"feature_names": names, "meta": meta, **scaling}
 

@@ -15,6 +15,7 @@ from mortcond import __version__
 from mortcond.core import forms
 from mortcond.core.artifacts import MANIFEST, directory_hashes, sha256
 from mortcond.core.errors import ChangedError, InputError
+from mortcond.core.format_version import known, stamped
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "pandas", "scikit-learn", "duckdb", "ai-edge-litert")
 CONDENSING = {"prune", "hlstm-convert", "quantize", "condense"}
@@ -98,7 +99,7 @@ class Manifest:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write `manifest.json` into a (still temporary) model directory, with the hash of all its other files."""
     record = replace(manifest, sha256=sha256(directory))
-    written = json.loads(record.to_json()) | {FILES: directory_hashes(directory)}
+    written = stamped(json.loads(record.to_json())) | {FILES: directory_hashes(directory)}
     (directory / MANIFEST).write_text(_as_text(written) + "\n", encoding="utf-8")
 
 
@@ -108,7 +109,7 @@ def read_manifest(directory: Path) -> Manifest:
     Raises InputError where there is none, or where it has not the form of one.
     """
     try:
-        return Manifest.from_dict(_read(directory))
+        return Manifest.from_dict(known(_read(directory), str(directory / MANIFEST)))
     except InputError as error:
         if str(directory) in error.problem:
             raise

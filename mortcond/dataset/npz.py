@@ -18,6 +18,7 @@ from mortcond.core import npz
 from mortcond.core.artifacts import atomic_file
 from mortcond.core.dataset_file import MOST_LETTERS, SPLITS, opened, read_common, x_header
 from mortcond.core.errors import InputError
+from mortcond.core.format_version import stamped
 from mortcond.core.memory import refuse_beyond_memory
 
 _KINDS = {"y": "biuf", "stay_id": "iu", "subject_id": "iu", "age": "fiu", "sex": "U", "icu_type": "U"}
@@ -123,7 +124,7 @@ def write_common(file: zipfile.ZipFile, feature_names, mean: np.ndarray, std: np
     write_array(file, "feature_names", np.array(feature_names, "U"))
     write_array(file, "mean", np.asarray(mean, np.float64))
     write_array(file, "std", np.asarray(std, np.float64))
-    write_array(file, "meta", np.array(json.dumps(meta, default=str, allow_nan=False)))
+    write_array(file, "meta", np.array(json.dumps(stamped(meta), default=str, allow_nan=False)))
 
 
 def _member(file: zipfile.ZipFile, name: str):

@@ -68,14 +68,15 @@ def build_directory(directory: Path, target: Path) -> None:
     from mortcond.dataset import InputSpec
     from mortcond.deploy import c, preparation
     from mortcond.deploy.about import about
-    from mortcond.deploy.kept import network_of, record_of
+    from mortcond.deploy.directory import load_network
+    from mortcond.deploy.kept import record_of
 
     record = record_of(directory)
     if not record.get("inputs"):
         raise InputError(f"{directory} does not say how its inputs are prepared.", "Measure it by another --runtime.")
     spec = InputSpec.from_dict(record["inputs"])
     said = about(record, read_manifest(directory), spec.window_hours)
-    written = c.write(network_of(directory), preparation.of(spec), said, target.stem)
+    written = c.write(load_network(directory), preparation.of(spec), said, target.stem)
     build(target.parent, *written, target.stem)
 
 

@@ -5,16 +5,18 @@ checkpoints/ and manifest.json under one name.
 """
 
 import csv
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mortcond.core.artifacts import atomic_directory, copy_contents
 from mortcond.core.errors import InputError
 from mortcond.core.libraries import usable
-from mortcond.core.manifest import Manifest, write_manifest
+from mortcond.core.manifest import Manifest, read_manifest, write_manifest
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.tflite import build
-from mortcond.network import Network
+from mortcond.network import INPUT, Network, chain
 
 NETWORK = "network.npz"
 TFLITE = "model.tflite"
@@ -28,10 +30,21 @@ def load_network(directory: Path) -> Network:
 
     Raises InputError where it is none.
     """
-    path = directory / NETWORK
-    if not path.is_file():
-        raise InputError(f"{directory} has no {NETWORK}.", "Name a model directory that mortcond wrote.")
-    return Network.load(path)
+    if (directory / NETWORK).is_file():
+        return Network.load(directory / NETWORK)
+    if (directory / KERAS).is_file():
+        return _of_version_1(directory)
+    raise InputError(f"{directory} has no {NETWORK}.", "Name a model directory that mortcond wrote.")
+
+
+def _of_version_1(directory: Path) -> Network:
+    """Read the network of a directory of mortcond 0.1, which kept the weights in `model.keras` alone."""
+    from mortcond.exchange.load import Given, load
+
+    read = load(directory / KERAS, Given(compare=False)).network
+    names = {node.name: re.sub(r"_(?=\d+$)", ".", node.name) for node in read.nodes} | {INPUT: INPUT}
+    nodes = [replace(node, name=names[node.name], inputs=tuple(map(names.get, node.inputs))) for node in read.nodes]
+    return chain(read_manifest(directory).arch or read.arch, read.features, read.hours, nodes)
 
 
 def write_model(

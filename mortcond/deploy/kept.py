@@ -1,6 +1,6 @@
-"""What a model directory keeps: its network, read without TensorFlow, and what its `.tflite` says of its inputs.
+"""What the `.tflite` of a model directory says of its inputs; and a directory in another form, by a process of its own.
 
-Comes in: a directory that was opened and found whole. Goes out: a Network, and its metadata.
+Comes in: a directory that was opened and found whole. Goes out: its metadata, or a file.
 """
 
 import sys
@@ -10,15 +10,7 @@ from typing import Any
 
 from mortcond.core.errors import InputError
 from mortcond.deploy import metadata
-from mortcond.deploy.directory import KERAS, NETWORK, TFLITE
-from mortcond.exchange.load import Given, load
-from mortcond.network import Network
-
-
-def network_of(directory: Path) -> Network:
-    """Return the trained network; raises InputError where the directory keeps none."""
-    kept = directory / NETWORK
-    return Network.load(kept) if kept.is_file() else load(directory / KERAS, Given(compare=False)).network
+from mortcond.deploy.directory import TFLITE
 
 
 def record_of(directory: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ import flatbuffers
 
 from mortcond.core import forms
 from mortcond.core.errors import ChangedError, InputError
+from mortcond.core.format_version import known, stamped
 from mortcond.core.manifest import Manifest
 from mortcond.deploy.flatbuffer import MODEL, Malformed, Table, metadata_entries, root
 
@@ -71,7 +72,7 @@ def attach(data: bytes, record: dict[str, Any]) -> bytes:
 
     The model itself stays byte for byte as it was: a new root, which knows of one buffer more, is put before it.
     """
-    record = json.loads(json.dumps(record, default=_plain, allow_nan=False, sort_keys=True))
+    record = json.loads(json.dumps(stamped(record), default=_plain, allow_nan=False, sort_keys=True))
     payload = MARK + bytes(DIGEST_BYTES) + compress(as_text(record).encode("utf-8"))
     file = bytearray(_with_buffer(data, payload))
     start = file.index(payload) + len(MARK)
@@ -131,7 +132,7 @@ def extract(data: bytes, path: Path) -> Embedded | None:
     blank = data[:start] + bytes(DIGEST_BYTES) + data[start + DIGEST_BYTES :]
     intact = hashlib.sha256(blank).digest() == data[start : start + DIGEST_BYTES]
     try:
-        record = forms.parsed(decompress(data[start + DIGEST_BYTES : start + count]))
+        record = known(forms.parsed(decompress(data[start + DIGEST_BYTES : start + count])), str(path))
         _fit(record)
     except (ValueError, zlib.error) as error:
         raise InputError(f"{path} has metadata that cannot be read ({error}).", REMEDY) from None
@@ -167,7 +168,7 @@ def _deflated(text: bytes, dictionary: bytes) -> bytes:
 def decompress(data: bytes) -> bytes:
     """Return what `compress` was given, at most MOST_TEXT bytes of it: a small file must not fill the memory."""
     if data[:1] not in DICTIONARIES:
-        raise ValueError("it was written by another version of mortcond")
+        raise ValueError("it was written by a newer mortcond")
     decompressor = zlib.decompressobj(-15, DICTIONARIES[data[:1]].read_bytes())
     text = decompressor.decompress(data[1:], MOST_TEXT)
     if not decompressor.eof:

@@ -312,6 +312,7 @@ OPERATIONS: dict[str, Callable[..., str]] = {
 
 
 if __name__ == "__main__":
-    from mortcond.deploy.kept import convert, network_of
+    from mortcond.deploy.directory import load_network
+    from mortcond.deploy.kept import convert
 
-    convert(lambda directory, target: target.write_bytes(to_onnx(network_of(directory))))
+    convert(lambda directory, target: target.write_bytes(to_onnx(load_network(directory))))

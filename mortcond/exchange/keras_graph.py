@@ -25,6 +25,7 @@ BY_KERAS: dict[str, type[Layer]] = {name: layer for layer in LAYERS.values() for
 IN_TRAINING_ONLY = ("SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization")
 WITHOUT_MASK = ("Normalization", "Rescaling")  # their Keras forms let go of a mask
 WINDOW_HOURS = 48  # where the network takes any number of hours and nobody said how many
+WEIGHTLESS = "Weightless"  # our own layers that Keras lacks, by kind and configuration
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "PyFunc", "TFSMLayer")
 OPERATION = "operation "  # before the name of what is no layer, but a function of keras.ops
 CODE_REMEDY = "Replace it by a layer of Keras, or export the network to ONNX and import that."
@@ -198,17 +199,26 @@ class _Graph:
 def _plain(graph: _Graph, fields: Fields, place: Place, values: list[Value]) -> Value:
     """Return what a layer of the table makes of a value."""
     value = _only(fields.layer, fields.kind, values)
-    if fields.kind not in BY_KERAS:
+    if fields.kind not in (*BY_KERAS, WEIGHTLESS):
         if fields.kind in CODE:
             raise refusal(fields.layer, fields.kind, "holds code, which is never run", CODE_REMEDY)
         raise refusal(fields.layer, fields.kind, "is of a kind that is not supported")
-    layer = BY_KERAS[fields.kind].from_keras(fields, graph.stored.weights.of(place))
+    layer = _layer(fields, graph.stored.weights.of(place))
     if layer.state_names:
         return _recurrent(graph, fields, layer, value)
     if layer.hours_out is False:
         return _over_all_hours(graph, fields, layer, value)
     mask = None if fields.kind in WITHOUT_MASK else value.mask
     return graph.builder.apply(fields.layer, layer, value, mask=mask)
+
+
+def _layer(fields: Fields, weights: list[np.ndarray]) -> Layer:
+    if fields.kind != WEIGHTLESS:
+        return BY_KERAS[fields.kind].from_keras(fields, weights)
+    kind = fields.take("kind")
+    if kind not in LAYERS or weights:
+        fields.refuse(f"is of the kind {kind!r}", "Make it with a newer mortcond, or export the network to ONNX.")
+    return LAYERS[kind].from_config(fields.take("facts"), {})
 
 
 def _recurrent(graph: _Graph, fields: Fields, layer: Any, value: Value) -> Value:

@@ -21,7 +21,8 @@ from mortcond.layers.keras_fields import HARMLESS_ENDS
 from mortcond.network import Network
 
 FORGOTTEN = ("build_config", "compile_config", "registered_name", "module", "build_input_shape")
-OWN = {name: getattr(keras_layers, name) for name in ("HiddenLSTM", "MeasuredMean", "FullSummary", "Columns", "Hour")}
+OF_US = ("HiddenLSTM", "MeasuredMean", "FullSummary", "Columns", "Hour", "Weightless")
+OWN = {name: getattr(keras_layers, name) for name in OF_US}
 
 
 def from_keras(model: keras.Model, window: int | None = None, output: Output | None = None) -> Network:

@@ -5,12 +5,14 @@ Comes in: (stays, hours, inputs). Goes out: its last h, (stays, units), or all.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 
 from mortcond.layers.base import Channels, Gate, Recurrent, Slot, seen
 from mortcond.layers.initial import glorot_uniform, orthogonal
+from mortcond.layers.keras_fields import Fields
 from mortcond.layers.lstm import GATES, gated
 
 
@@ -30,6 +32,7 @@ class HiddenLSTM(Recurrent):
     hidden_gates: tuple[HiddenGate, ...]  # four, in the order of GATES
 
     kind = "hlstm"
+    keras_names = ("HiddenLSTM",)
     state_names = ("h", "c")
 
     @property
@@ -119,6 +122,20 @@ class HiddenLSTM(Recurrent):
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return tuple(Slot(f"{name}.hidden.0", 0, positions) for name in GATES) if index == 0 else ()
 
+    @classmethod
+    def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
+        units, widths = (
+            int(fields.take("units")),
+            [[int(size) for size in gate] for gate in fields.take("hidden_widths")],
+        )
+        if len(widths) != len(GATES) or not widths[0] or len({len(gate) for gate in widths}) > 1:
+            fields.refuse(f"has gates of the widths {widths}", "Four gates, alike in depth, are expected.")
+        first, last = sum(gate[0] for gate in widths), sum(gate[-1] for gate in widths)
+        deeper = [shape for gate in widths for shape in pairwise(gate)]
+        shapes = ((fields.width, first), (units, first), *deeper, (last, units), (4 * units,))
+        empty = tuple(_empty_gate(fields.width, units, gate) for gate in widths)
+        return cls(empty, **cls.keras_order(fields)).with_keras_weights(fields.arrays(weights, *shapes))
+
     def to_keras(self, keras: Any, name: str) -> Any:
         from mortcond.layers.keras_layers import HiddenLSTM as KerasHiddenLSTM
 
@@ -148,6 +165,11 @@ class HiddenLSTM(Recurrent):
 
 
 _MADE_BY = (("output", 1), ("bias", 0))  # what makes a unit, and the axis of the units in it
+
+
+def _empty_gate(inputs: int, units: int, widths: list[int]) -> HiddenGate:
+    hidden = tuple(np.zeros(shape, np.float32) for shape in pairwise([inputs + units, *widths]))
+    return HiddenGate(hidden, np.zeros((widths[-1], units), np.float32), np.zeros(units, np.float32))
 
 
 def _gates_of(arrays: dict[str, np.ndarray], depth: int) -> tuple[HiddenGate, ...]:

@@ -15,7 +15,17 @@ from mortcond.layers.activations import ACTIVATIONS, SYNONYMS
 KERAS_3 = (3, 0)
 # What decides how weights were found, or only what a thing is called, changes nothing in what a finished network puts
 # out. A field that is not here, and that no layer reads, is refused.
-HARMLESS = {"name", "trainable", "build_config", "activity_regularizer", "seed", "noise_shape", "input_dtype"}
+HARMLESS = {
+    "name",
+    "trainable",
+    "build_config",
+    "activity_regularizer",
+    "seed",
+    "noise_shape",
+    "input_dtype",
+    "autocast",
+}
+HARMLESS |= {"input_dtype", "autocast"}
 HARMLESS |= {"batch_input_shape", "batch_shape", "input_shape", "input_dim", "input_length"}  # read of the first layer
 HARMLESS_ENDS = ("_initializer", "_regularizer", "_constraint")
 OLD_HARD_SIGMOID = "hard_sigmoid_keras2"

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from mortcond.layers.base import Layer
+from mortcond.layers.keras_fields import Fields
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,7 @@ class MeasuredMean(Layer):
     mask_columns: tuple[int, ...]  # for each feature, the column that says whether it was measured; -1: none
 
     kind = "measured_mean"
+    keras_names = ("MeasuredMean",)
     hours_out = False
 
     def forward(self, ops: Any, weights: dict[str, Any], x: Any) -> Any:
@@ -26,6 +28,13 @@ class MeasuredMean(Layer):
     def without(self, *kept: np.ndarray) -> Self:
         place = {int(old): new for new, old in enumerate(kept[0])}
         return replace(self, mask_columns=tuple(place.get(self.mask_columns[old], -1) for old in kept[0]))
+
+    @classmethod
+    def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
+        columns = tuple(int(column) for column in fields.take("mask_columns"))
+        if len(columns) != fields.width or any(not -1 <= column < fields.width for column in columns):
+            fields.refuse(f"has masks that are no columns of {fields.width}", "Check that the file is complete.")
+        return cls(columns)
 
     def to_keras(self, keras: Any, name: str) -> Any:
         from mortcond.layers.keras_layers import MeasuredMean as KerasMeasuredMean
@@ -41,6 +50,7 @@ class FullSummary(Layer):
     """
 
     kind = "full_summary"
+    keras_names = ("FullSummary",)
     hours_out = False
     NUMBERS: ClassVar[int] = 6
 
@@ -54,6 +64,10 @@ class FullSummary(Layer):
 
     def carried(self, *origins: np.ndarray, hours: int) -> np.ndarray:
         return np.tile(origins[0], self.NUMBERS)
+
+    @classmethod
+    def from_keras(cls, fields: Fields, weights: list[np.ndarray]) -> Self:
+        return cls()
 
     def to_keras(self, keras: Any, name: str) -> Any:
         from mortcond.layers.keras_layers import FullSummary as KerasFullSummary

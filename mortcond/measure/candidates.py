@@ -163,8 +163,9 @@ def _apart(path: Path, namesakes: set[Path]) -> str:
 def _of_directory(path: Path, runtime: str, trust_changed: bool) -> Candidate:
     manifest = opened(path, trust_changed)
     tflite = path / "model.tflite"
-    made = path / "network.npz"  # what the others are made of
-    file = {"litert": tflite, "savedmodel": path, "keras": path / "model.keras"}.get(runtime, made)
+    of_version_1 = path / "model.keras"  # in which mortcond 0.1 kept the network
+    made = path / "network.npz" if (path / "network.npz").exists() else of_version_1  # what the others are made of
+    file = {"litert": tflite, "savedmodel": path, "keras": of_version_1}.get(runtime, made)
     if manifest.kind != "model" or not file.exists():
         raise InputError(f"{path} holds no {file.name} to measure.", "Name a directory that train or prune wrote.")
     if runtime == "savedmodel" and TRUSTED in manifest.extra:
