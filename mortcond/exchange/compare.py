@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from mortcond.core.errors import InputError
-from mortcond.network import Network
+from mortcond.network import INPUT, Network
 
 TOLERANCE = 1e-5  # of a risk: float32 sums in another order differ by less than a tenth of it
 RANDOM, SEED = 24, 20
+MASKS = ("masks", "mask_columns")  # in the configurations of summaries
 ID_COLUMNS, RISK_COLUMNS = ("stay_id", "icustay_id", "id"), ("risk", "published_risk", "prediction")
 
 
@@ -44,7 +45,17 @@ def probing_stays(network: Network) -> np.ndarray:
     for missing in {node.layer.config()["value"] for node in network.nodes if node.layer.kind == "masking"} | {0.0}:
         stays.append(_with_skipped_hours(plain, missing))
     one_hour = np.where(np.arange(network.hours)[:, None] == network.hours // 2, plain[:2], 0)
-    return np.concatenate([*stays, one_hour]).astype(np.float32)
+    found = np.concatenate([*stays, one_hour]).astype(np.float32)
+    masks = _mask_columns(network)
+    found[:, :, masks] = found[:, :, masks] > 0
+    return found
+
+
+def _mask_columns(network: Network) -> list[int]:
+    """Return the columns in which a summary finds whether something was measured: they hold 0 and 1."""
+    configs = [node.layer.config() for node in network.nodes if INPUT in node.inputs]
+    columns = {column for config in configs for name in MASKS for column in config.get(name, ())}
+    return sorted(column for column in columns if column >= 0)
 
 
 def _with_skipped_hours(plain: np.ndarray, missing: float) -> np.ndarray:
