@@ -49,9 +49,9 @@ def dictionary(workspace: Path, table: str) -> bytes:
     own = [neutral({name: part for name, part in record.items() if name not in SHARED}) for record in records]
     known = load(table).sha256  # of the table that comes with it, the one hash that files have in common
     text = HASH.sub(lambda found: known if found[0] == known else "", "\n".join(map(metadata.as_text, [*own, shared])))
-    return text.replace(f"{workspace}/", "artifacts/").encode()[-WINDOW:]
+    return text.replace(str(workspace), "artifacts").encode()[-WINDOW:]
 
 
 if __name__ == "__main__":
-    path = next(path for path in metadata.DICTIONARIES.values() if sys.argv[2] in path.name)
+    *_, path = (path for path in metadata.DICTIONARIES.values() if sys.argv[2] in path.name)  # the newest
     path.write_bytes(dictionary(Path(sys.argv[1]), sys.argv[2]))

@@ -167,3 +167,10 @@ def test_other_features_and_hours_are_refused(tmp_path):
     for shape in ((2, model.hours, model.features + 1), (2, model.hours - 1, model.features), (2, model.features)):
         with pytest.raises(InputError, match="features"):
             model.predict(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("number", [b"1", b"2"])
+def test_what_was_compressed_with_an_earlier_dictionary_is_still_read(number):
+    text = metadata.as_text({"inputs": {"feature_names": ["Glucose"]}, "parameters": 3}).encode()
+    earlier = metadata.DICTIONARIES[number].read_bytes()
+    assert metadata.decompress(number + metadata._deflated(text, earlier)) == text

@@ -155,6 +155,7 @@ class CandidateMaker:
         inputs = {"dataset": baseline.inputs["dataset"], "model": facts["parent"]}
         manifest = self.session.manifest("tflite", name, inputs, **facts)
         own = {"manifest": asdict(manifest), "tensors": converted.tensors, "parameters": network.parameters}
+        own["network"] = converted.outline
         return tflite_metadata.attach(converted.bytes, tflite_metadata.described(self.parent.metadata) | own)
 
     def time(self, records: list[Record]) -> list[Record]:

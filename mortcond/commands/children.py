@@ -23,13 +23,15 @@ from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
 from mortcond.deploy import metadata as tflite_metadata
 from mortcond.deploy.directory import CHECKPOINTS, HISTORY, TFLITE, load_network, write_model
+from mortcond.deploy.runtime import tflite_path
 from mortcond.measure.candidates import read_history
 from mortcond.network import Network
 from mortcond.scores import auroc
 from mortcond.training.backends import chosen, ready
 from mortcond.training.settings import TEACHER_WEIGHT, TrainSettings
 
-OWN_METADATA = ("manifest", "tensors", "parameters")  # of each file; the rest is the same for parent and child
+# What metadata say of each file alone; the rest is the same for parent and child.
+OWN_METADATA = ("manifest", "tensors", "parameters", "network")
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def parents_dataset(session: Session, path: Path, manifest: Manifest, dataset: P
 
 def _refuse_otherwise_prepared(path: Path, source: Path) -> None:
     """Refuse stays for a network from elsewhere that are not prepared as it wants them, where it says how."""
-    inputs = (tflite_metadata.read(path / TFLITE) or {}).get("inputs")
+    inputs = (tflite_metadata.read(tflite_path(path)) or {}).get("inputs")
     data = datasets.load(source, splits=())
     if inputs is None:
         return

@@ -1,7 +1,8 @@
 """export: a model as a file of another world: C99, a web page, ONNX, Keras, SavedModel, LiteRT.
 
-Comes in: a model directory, or a `.tflite` file beside the directory it was made of. Goes out: the file, which was run
-and compared with its network before it got its name, where this machine has something that runs it.
+Comes in: a model directory; or a `.tflite` file, which is exported from the directory it was made of where that is
+beside it, and from its own weights where it is alone. Goes out: the file, which was run and compared with its network,
+or with the lone file, before it got its name, where this machine has something that runs it.
 """
 
 import shutil
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from mortcond import dataset as datasets
+from mortcond.commands import lone_file
 from mortcond.commands.children import parents_dataset
-from mortcond.core.artifacts import atomic_directory, atomic_file, copy_contents, refuse_existing, size_bytes
+from mortcond.core.artifacts import MANIFEST, atomic_directory, atomic_file, copy_contents, refuse_existing, size_bytes
 from mortcond.core.calls import takes
+from mortcond.core.choices import Mode
 from mortcond.core.errors import InputError, LimitError
 from mortcond.core.libraries import require
 from mortcond.core.manifest import Manifest, opened, read_manifest
@@ -30,10 +33,9 @@ from mortcond.deploy.directory import TFLITE, load_network
 from mortcond.deploy.kept import record_of
 from mortcond.deploy.weights import EIGHT_BITS
 from mortcond.network import Network
-from mortcond.options.export import ENDINGS, Export
+from mortcond.options.export import ENDINGS, MODES, Export
 
-WHAT = "a trained model directory, or a .tflite file made of one"
-MADE_UP_STAYS = 64
+WHAT = "a trained model directory, or a .tflite file of one"
 STAYS_TO_ROUND_BY = 1024
 
 
@@ -41,10 +43,13 @@ STAYS_TO_ROUND_BY = 1024
 class Model:
     """What is exported."""
 
-    directory: Path
+    directory: Path  # or the lone file
     manifest: Manifest
     record: dict[str, Any]  # the metadata of its `.tflite`
     network: Network
+    predict: Callable[[np.ndarray], np.ndarray]  # stays to the risks that the file written must give
+    tolerance: float  # of them
+    steps: tuple[float, ...]  # of which a lone file's weights are multiples
     mode: str  # float32 or int8
     train: np.ndarray | None  # stays to round by, (stays, hours, features); None: not at hand
     val: tuple[np.ndarray, np.ndarray] | None  # stays to check on and their outcomes
@@ -73,14 +78,15 @@ def export(session: Session, options: Export) -> dict[str, Any]:
         The file's risks are not the network's; it is not written.
     """
     to = plain(options.to)
+    source = _source(session, options)
     if to == "tflite":
-        return _quantized(session, options)
-    directory, manifest, record, mode = _source(session, options)
-    target = options.out or session.workspace / f"{directory.name}{ENDINGS[to]}"
+        return _as_tflite(session, options, source)
+    directory, name, mode = source.path, source.name, _mode(options, source)
+    target = options.out or session.workspace / f"{name}{ENDINGS[to]}"
     for path in (target, *([target.with_suffix(".h")] if to == "c" else [])):
         refuse_existing(path, session.overwrite)
-    with session.console.progress(f"Exporting {directory.name} ({to})", total=3) as bar:
-        model = _read(session, options, directory, manifest, record, mode)
+    with session.console.progress(f"Exporting {name} ({to})", total=3) as bar:
+        model = _read(session, options, source, mode)
         bar.advance(note="read")
         if to in ("keras", "savedmodel"):
             files, check = _by_tensorflow(to, model, target), None
@@ -95,68 +101,110 @@ def export(session: Session, options: Export) -> dict[str, Any]:
     return result | {"mode": mode, "size_bytes": size, "parameters": model.network.parameters, "check": check}
 
 
-def _quantized(session: Session, options: Export) -> dict[str, Any]:
+def _as_tflite(session: Session, options: Export, source: "Source") -> dict[str, Any]:
+    """Write what `quantize` writes; of a lone file itself, or the same network in another mode."""
+    if source.alone:
+        return _again(session, options, source)
     from mortcond.commands.quantize import quantize
 
     asked = {"mode": options.mode} if options.mode else {}
-    done = quantize(session, options.model, dataset=options.dataset, out=options.out, **asked)
+    model = None if options.model is None else source.path
+    done = quantize(session, model, dataset=options.dataset, out=options.out, **asked)
+    return done | {"to": "tflite", "files": [done["path"]]}
+
+
+def _again(session: Session, options: Export, source: "Source") -> dict[str, Any]:
+    mode = plain(options.mode) or source.manifest.quantization or "float32"
+    target = options.out or session.workspace / f"{source.name}-{mode}.tflite"
+    refuse_existing(target, session.overwrite)
+    file = lone_file.read(session, source.path, source.record, source.manifest)
+    data = _data(session, options, source, ("train", "val"), mode) if mode != file.mode else None
+    done = lone_file.write_again(session, file, target, mode, None if data is None else data.train.X)
     return done | {"to": "tflite", "files": [done["path"]]}
 
 
 # What comes in.
 
 
-def _source(session: Session, options: Export) -> tuple[Path, Manifest, dict[str, Any], str]:
-    """Return the model's directory, manifest and metadata, and the mode."""
+@dataclass(frozen=True)
+class Source:
+    """The model that was named, or the newest."""
+
+    path: Path  # of its directory, or of a file without one
+    manifest: Manifest
+    record: dict[str, Any]
+    rounded: bool = False  # whether a file of 8 bits was named
+    alone: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.path.stem if self.alone else self.path.name
+
+
+def _source(session: Session, options: Export) -> Source:
     named = options.model
     if named is not None and not named.exists() and (session.workspace / named).is_file():
         named = session.workspace / named
-    asked = plain(options.mode)
-    if named is not None and named.is_file():
-        record = metadata.read(named)
-        if not record or not isinstance(record.get("manifest"), dict):
-            raise InputError(f"{named} carries no metadata of mortcond.", f"Name {WHAT}.")
-        own = Manifest.from_dict(record["manifest"])
-        directory, manifest = _directory_of(named, own)
-        rounded = own.quantization in EIGHT_BITS
-        return directory, manifest, record, asked or ("int8" if rounded else "float32")
-    directory, manifest = choose_model(session, named, lambda found: found.kind == "model", WHAT)
-    return directory, manifest, record_of(directory), asked or "float32"
+    if named is None or not named.is_file():
+        path, manifest = choose_model(session, named, lambda found: found.kind == "model", WHAT)
+        return Source(path, manifest, record_of(path))
+    record = metadata.read(named, session.trust_changed)
+    if not record or not isinstance(record.get("manifest"), dict):
+        raise InputError(f"{named} carries no metadata of mortcond.", f"Name {WHAT}.")
+    own = Manifest.from_dict(record["manifest"])
+    directory = _directory_of(named, own)
+    rounded = own.quantization in EIGHT_BITS
+    if directory is None:
+        return Source(named, own, record, rounded, alone=True)
+    return Source(directory, opened(directory, session.trust_changed), record, rounded)
 
 
-def _directory_of(file: Path, own: Manifest) -> tuple[Path, Manifest]:
+def _mode(options: Export, source: Source) -> str:
+    in_8_bits = source.rounded and Mode.int8 in MODES[plain(options.to)]
+    return plain(options.mode) or ("int8" if in_8_bits else "float32")
+
+
+def _directory_of(file: Path, own: Manifest) -> Path | None:
     """Return the model directory that a `.tflite` file lies in or was made of: it holds the weights in full.
 
-    Raises InputError where it is not at hand, or is another one by now.
+    None where it is not at hand, or is another one by now.
     """
     if own.kind == "model":
-        return file.parent, opened(file.parent)
+        return file.parent if file.name == TFLITE and (file.parent / MANIFEST).is_file() else None
     parent = own.parent or {}
     for directory in (Path(parent.get("path", "")), file.parent / parent.get("name", "")):
         if (directory / TFLITE).is_file() and read_manifest(directory).sha256 == parent.get("sha256"):
-            return directory, opened(directory)
-    name = parent.get("name", "its parent")
-    raise InputError(
-        f"{file} holds rounded or rearranged weights, and {name}, which it was made of, is not beside it.",
-        f"Put the model directory {name} into the same folder, or name it.",
-    )
+            return directory
+    return None
 
 
-def _read(
-    session: Session, options: Export, directory: Path, manifest: Manifest, record: dict[str, Any], mode: str
-) -> Model:
-    train = val = None
+def _read(session: Session, options: Export, source: Source, mode: str) -> Model:
+    data = _data(session, options, source, ("train", "val") if mode == "int8" else ("val",), mode)
+    train = data.train.X[:STAYS_TO_ROUND_BY] if data is not None and mode == "int8" else None
+    val = None if data is None else (data.val.X, data.val.y)
+    if source.alone:
+        file = lone_file.read(session, source.path, source.record, source.manifest)
+        how = {"network": file.network, "predict": file.predict, "steps": file.steps}
+        how["tolerance"] = max(TOLERANCE[mode], file.tolerance)
+    else:
+        network = load_network(source.path)
+        how = {"network": network, "predict": network.predict, "steps": (), "tolerance": TOLERANCE[mode]}
+    return Model(source.path, source.manifest, source.record, mode=mode, train=train, val=val, **how)
+
+
+def _data(
+    session: Session, options: Export, source: Source, splits: tuple[str, ...], mode: str
+) -> datasets.Dataset | None:
+    """Return the data set of a model; None where it is not at hand and none was named."""
     try:
-        source = parents_dataset(session, directory, manifest, options.dataset)
-        data = datasets.load(source, splits=("train", "val") if mode == "int8" else ("val",))
-        train = data.train.X[:STAYS_TO_ROUND_BY] if mode == "int8" else None
-        val = (data.val.X, data.val.y)
+        return datasets.load(parents_dataset(session, source.path, source.manifest, options.dataset), splits=splits)
     except InputError as error:
         if options.dataset is not None:
             raise
-        rounding = "; weights are rounded to the nearest step" if mode == "int8" else ""
+        nearest = mode in EIGHT_BITS and not (source.alone and source.rounded)
+        rounding = "; weights are rounded to the nearest step" if nearest else ""
         session.console.note(f"{error.problem} The file is checked on made-up stays{rounding}.")
-    return Model(directory, manifest, record, load_network(directory), mode, train, val)
+        return None
 
 
 # What goes out.
@@ -165,6 +213,8 @@ def _read(
 def _rounding(model: Model) -> eight_bits.EightBits | None:
     if model.mode != "int8":
         return None
+    if model.steps:
+        return eight_bits.EightBits(steps=model.steps)
     return eight_bits.EightBits() if model.train is None else eight_bits.learn(model.network, model.train)
 
 
@@ -202,7 +252,7 @@ def _onnx(model: Model, options: Export, target: Path) -> Written:
     from mortcond.deploy.onnx_graph import to_onnx
 
     said = metadata.described(model.record) | {"manifest": model.manifest.__dict__}
-    data = to_onnx(model.network, {name: value for name, value in said.items() if name != "tensors"})
+    data = to_onnx(model.network, {name: value for name, value in said.items() if name not in ("tensors", "network")})
     return Written({target.suffix: data}, trial.of_onnx(data, _stays(model)[0]))
 
 
@@ -260,9 +310,7 @@ def _stays(model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Return stays to check on and their outcomes: the validation stays, else made-up ones, some hours empty."""
     if model.val is not None:
         return model.val
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(MADE_UP_STAYS, model.network.hours, model.network.features)).astype(np.float32)
-    x[generator.random(x.shape[:2]) < 0.1] = 0
+    x = lone_file.made_up_stays(model.network)
     return x, np.zeros(len(x))
 
 
@@ -275,8 +323,8 @@ def _checked(model: Model, written: Written, target: Path) -> dict[str, Any] | N
         return None
     x, y = _stays(model)
     risks, by = written.tried
-    found = differences(risks, model.network.predict(x), y)
-    tolerance = TOLERANCE[model.mode]
+    found = differences(risks, model.predict(x), y)
+    tolerance = model.tolerance
     if not np.isfinite(risks).all() or not acceptable(found, tolerance):
         raise LimitError(
             f"{target} differs from {model.directory} by up to {found['max_abs_dp']:.2g} in probability on "

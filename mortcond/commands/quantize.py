@@ -74,6 +74,7 @@ def _write(
         facts = _metadata(path, data, session.trust_changed) | {
             "parameters": network.parameters,
             "tensors": converted.tensors,
+            "network": converted.outline,
         }
         with atomic_file(target) as partial:
             partial.write_bytes(converted.bytes)

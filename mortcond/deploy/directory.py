@@ -99,6 +99,7 @@ def tflite_bytes(network: Network, manifest: Manifest, metadata: dict[str, Any])
     """Return the float32 `.tflite` file of a network, with its metadata."""
     converted = build(network, "float32")
     facts = {"manifest": manifest, "parameters": network.parameters, "tensors": converted.tensors}
+    facts["network"] = converted.outline
     return tflite_metadata.attach(converted.bytes, tflite_metadata.described(metadata) | facts)
 
 

@@ -35,7 +35,7 @@ def with_bias_as_column(mean: Mean, name: str, kernel: "Named", bias: np.ndarray
     one more number to round, so there it stays a bias.
     """
     weights = mean.ops.weights
-    constant = max(float(np.abs(bias).max() / max(np.abs(kernel.array).max(), 1e-30)), 1e-3)
+    constant = weights.beside(kernel.array, bias)
     if name in weights.moments:
         count, *sums = constant * weights.moments[f"{name}.sums"]
         beside = np.pad(weights.moments[name], [(1, 0), (1, 0)])

@@ -29,8 +29,8 @@ from mortcond.deploy.flatbuffer import MODEL, Malformed, Table, metadata_entries
 NAME = "mortcond.v1"
 MARK = b"\x93mort1"  # before the hash: a file in which it stands had metadata, also where NAME was damaged
 DICTIONARIES = {  # by the byte that stands before what was compressed with each; another one needs another byte
-    number: Path(__file__).with_name(f"dictionary-{table}-v1.txt")
-    for number, table in ((b"1", "paper76"), (b"2", "extended"))
+    number: Path(__file__).with_name(f"dictionary-{table}.txt")
+    for number, table in ((b"1", "paper76-v1"), (b"2", "extended-v1"), (b"3", "paper76-v2"), (b"4", "extended-v2"))
 }
 INTENDED_USE = (
     "Research: to estimate the risk of death in hospital of an adult in intensive care, from the measurements of the "
@@ -40,13 +40,14 @@ LIMITS = (
     "Learned from one source of records; its risks may be wrong in other hospitals, years and kinds of patients. "
     "Measure discrimination and calibration on your own records before any use."
 )
-LONGEST = "inputs"  # the table of variables is in it
+LAST = ("inputs", "network")  # the table of variables is in the first
 DIGEST_BYTES = 32
 MOST_BYTES = 1 << 18  # of the compressed metadata: ours takes 2 to 8 KB
 MOST_TEXT = 1 << 22  # of the JSON it becomes
 NUMBER = float | None
 FORM = {"intended_use": str | None, "limits": str | None, "threshold": NUMBER, "prevalence": NUMBER}
 FORM |= {"tensors": list, "parameters": int | None, "inputs": dict | None, "manifest": dict | None}
+FORM |= {"network": dict | None}
 TENSOR_FORM = {"name": str, "shape": list[int], "dtype": str, "why": str}
 INPUTS_FORM = {"feature_names": list[str], "mean": list[float], "std": list[float], "window_hours": int}
 INPUTS_FORM |= {"derive": list[str], "scaled": bool, "prevalence": NUMBER, "variables": dict}
@@ -81,8 +82,8 @@ def attach(data: bytes, record: dict[str, Any]) -> bytes:
 
 
 def as_text(record: dict[str, Any]) -> str:
-    """Return the JSON that is compressed, LONGEST last: deflate looks back 32 KB, and it alone may take 26."""
-    ordered = {name: record[name] for name in sorted(record, key=lambda name: (name == LONGEST, name))}
+    """Return the JSON that is compressed, the long parts last: deflate looks back 32 KB, and a table may take 26."""
+    ordered = {name: record[name] for name in sorted(record, key=lambda name: (name in LAST, name))}
     return json.dumps(ordered, separators=(",", ":"), ensure_ascii=False)
 
 

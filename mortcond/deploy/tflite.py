@@ -16,6 +16,7 @@ from mortcond.deploy.graph import Graph
 from mortcond.deploy.means import Mean
 from mortcond.deploy.moments import second_moments
 from mortcond.deploy.operations import LiteRTOperations, Named, Value
+from mortcond.deploy.outline import outline
 from mortcond.deploy.weights import EIGHT_BITS, WITH_8_BIT_INPUTS, Weights
 from mortcond.network import INPUT, Network, Node
 from mortcond.stages import Loop, stages
@@ -27,6 +28,7 @@ class Converted:
 
     bytes: bytes
     tensors: list[dict[str, Any]]  # for each weight: name, shape, dtype, why
+    outline: dict[str, Any]  # of the network, by which its weights are found again
 
 
 def build(network: Network, mode: str = "float32", stays: np.ndarray | None = None) -> Converted:
@@ -60,7 +62,12 @@ def build(network: Network, mode: str = "float32", stays: np.ndarray | None = No
         network = equalise(network)
         weights.moments = {} if stays is None else second_moments(network, stays)
     learned = integer.learn(network, stays) if mode == "integer" else None
-    return Converted(_graph(network, weights, learned).to_bytes(), weights.table)
+    return Converted(_graph(network, weights, learned).to_bytes(), weights.table, outline(network))
+
+
+def written(network: Network, weights: Weights) -> bytes:
+    """Return a file of a network as it is, whose weights are stored by `weights`."""
+    return _graph(network, weights, None).to_bytes()
 
 
 def _graph(network: Network, weights: Weights, learned: integer.Ranges | None) -> Graph:

@@ -167,6 +167,10 @@ class Weights:
         rounded = [quantise(kernel.T, own, like=scale)[0].T for kernel, own in zip(kernels, moments, strict=True)]
         return np.ascontiguousarray(rounded), scale
 
+    def beside(self, kernel: np.ndarray, bias: np.ndarray) -> float:
+        """Return a constant input whose weights, the bias divided by it, are no larger than those of the others."""
+        return max(float(np.abs(bias).max() / max(np.abs(kernel).max(), 1e-30)), 1e-3)
+
     def never_from_nan(self, graph: Subgraph, risk: int, values: int) -> int:
         """Return the risk, (stays, 1), but NaN where any of `values`, (stays, any), is NaN or infinite.
 

@@ -15,7 +15,7 @@ MODES = {to: (Mode.float32, Mode.int8) if to in ("c", "html") else (Mode.float32
 class Export(Options):
     """What to write, of which model, in how many bits."""
 
-    model: Path | None = argument(None, "A model directory, or a .tflite file of one; without it, the newest.")
+    model: Path | None = argument(None, "A model directory, or a .tflite file alone; without it, the newest.")
     to: ExportTo = option(
         ExportTo.c, "c: C99 source; html: a page that predicts offline; onnx; keras; savedmodel; tflite: as quantize."
     )
