@@ -3,6 +3,7 @@
 import csv
 import pickle
 
+import h5py
 import numpy as np
 import pytest
 from networks_of_others import FEATURES, HOURS, KERAS
@@ -16,6 +17,8 @@ from mortcond.core.session import Session
 from mortcond.dataset.arrays import from_arrays
 from mortcond.deploy.runtime import Predictor
 from mortcond.exchange import preparation
+from mortcond.exchange.compare import probing_stays
+from mortcond.exchange.load import Given, load
 from mortcond.network import Network
 from mortcond.variables import load as load_variables
 
@@ -248,3 +251,80 @@ def test_neither_needs_tensorflow(test_data):
     code += "; assert not {'tensorflow', 'keras'} & set(sys.modules)"
     for start in ("k_lstm", "r2k"):
         subprocess.run([sys.executable, "-c", code, str(pretrained(test_data, start))], check=True)
+
+
+# Weights alone, with the architecture.
+
+
+def keras_of(arch: str, units: tuple[int, ...] = (5, 4)):
+    keras = pytest.importorskip("keras")
+    layers = [keras.layers.Input((None, 7)), keras.layers.Masking(0.0)]
+    for place, width in enumerate(units):
+        kind = keras.layers.GRU if arch == "gru" else keras.layers.LSTM
+        layer = kind(width, return_sequences=place + 1 < len(units), bias_initializer="random_normal")
+        layers.append(keras.layers.Bidirectional(layer) if arch == "bilstm" else layer)
+    return keras.Sequential([*layers, keras.layers.Dropout(0.3), keras.layers.Dense(1, activation="sigmoid")])
+
+
+@pytest.mark.parametrize("arch", ["lstm", "gru", "bilstm"])
+def test_weights_alone_take_the_shape_of_an_architecture(arch, session, tmp_path):
+    model = keras_of(arch)
+    model.save_weights(tmp_path / "only.weights.h5")
+    model.save(tmp_path / "whole.keras")
+    found = load(tmp_path / "only.weights.h5", Given(arch=arch, window=6, compare=False)).network
+    whole = load(tmp_path / "whole.keras", Given(window=6, compare=False)).network
+    x = probing_stays(whole)
+    np.testing.assert_array_equal(found.predict(x), whole.predict(x))
+
+
+def test_weights_alone_of_keras_2_take_its_gates(tmp_path):
+    generator = np.random.default_rng(0)
+    with h5py.File(tmp_path / "old.h5", "w") as file:
+        file.attrs["keras_version"], file.attrs["layer_names"] = b"2.1.2", [b"mask", b"lstm_1", b"lstm_2", b"out"]
+        for name, shapes in {
+            "mask": [],
+            "lstm_1": [(7, 20), (5, 20), (20,)],
+            "lstm_2": [(5, 16), (4, 16), (16,)],
+            "out": [(4, 1), (1,)],
+        }.items():
+            names = [f"{name}/{place}" for place in range(len(shapes))]
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [one.encode() for one in names]
+            for one, shape in zip(names, shapes, strict=True):
+                group[one] = generator.normal(size=shape).astype(np.float32)
+    network = load(tmp_path / "old.h5", Given(arch="lstm", window=6)).network
+    assert [node.layer.units for node in network.recurrent] == [5, 4]
+    assert {node.layer.gate_activation for node in network.recurrent} == {"hard_sigmoid_keras2"}
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "word"),
+    [
+        ("gru", "lstm", "which no LSTM has"),
+        ("lstm", "gru", "which no GRU has"),
+        ("lstm", "bilstm", "which no Bidirectional has"),
+    ],
+)
+def test_weights_of_another_architecture_are_refused(made, asked, word, session, tmp_path):
+    keras_of(made).save_weights(tmp_path / "only.weights.h5")
+    with pytest.raises(InputError, match=word):
+        import_(session, tmp_path / "only.weights.h5", arch=asked, compare=False)
+
+
+def test_weights_with_more_dense_layers_than_the_architecture_are_refused(session, tmp_path):
+    keras = pytest.importorskip("keras")
+    model = keras.Sequential([keras.layers.Input((6, 7)), keras.layers.LSTM(4), keras.layers.Dense(3)])
+    model.save_weights(tmp_path / "only.weights.h5")
+    with pytest.raises(InputError, match=r"dense has weights of 4 x 3, 3, where a risk of 4 numbers has 4 x 1 and 1"):
+        import_(session, tmp_path / "only.weights.h5", arch="lstm", compare=False)
+    model.add(keras.layers.Dense(1))
+    model.save_weights(tmp_path / "more.weights.h5")
+    with pytest.raises(InputError, match="dense has weights of 4 x 3"):
+        import_(session, tmp_path / "more.weights.h5", arch="lstm", compare=False)
+    model.save(tmp_path / "whole.h5")
+    model.save(tmp_path / "whole.keras")
+    for name in ("whole.h5", "whole.keras"):
+        with pytest.raises(InputError, match="tells its own shape"):
+            import_(session, tmp_path / name, arch="lstm", compare=False)
+    with pytest.raises(UsageError, match="say the same"):
+        import_(session, tmp_path / "more.weights.h5", arch="lstm", model_config=tmp_path / "any.json")

@@ -15,6 +15,7 @@ from mortcond import dataset as datasets
 from mortcond.core.artifacts import refuse_existing, sha256
 from mortcond.core.calls import takes
 from mortcond.core.errors import InputError
+from mortcond.core.options import plain
 from mortcond.core.session import Session
 from mortcond.dataset import InputSpec
 from mortcond.exchange import compare, preparation
@@ -46,7 +47,7 @@ def import_(session: Session, options: Import) -> dict[str, Any]:
     target = options.out or session.workspace / _name(options.file)
     refuse_existing(target, session.overwrite)
     with session.console.progress(f"Reading {options.file.name}", total=None):
-        given = Given(options.window, options.output, options.model_config, options.compare)
+        given = Given(options.window, options.output, options.model_config, plain(options.arch), options.compare)
         imported = load(options.file, given)
     prepared = _prepared(options, imported.network)
     risks = _checked(options, imported.network, prepared)

@@ -218,6 +218,14 @@ class ExportTo(StrEnum):
     tflite = "tflite"
 
 
+class KerasArch(StrEnum):
+    """What a file of Keras with weights alone may hold."""
+
+    lstm = "lstm"
+    gru = "gru"
+    bilstm = "bilstm"
+
+
 class NetworkOutput(StrEnum):
     """What the last layer of an imported network gives."""
 

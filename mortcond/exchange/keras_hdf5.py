@@ -83,7 +83,7 @@ def _config(file: h5py.File, path: Path) -> dict[str, Any]:
     if text is None:
         raise InputError(
             f"{path} holds weights alone, and not the network's shape.",
-            "Give its configuration with --config FILE.json (model.to_json()), or --arch.",
+            "Give its configuration with --model-config FILE.json (model.to_json()), or --arch.",
         )
     return json.loads(text)
 
@@ -105,7 +105,7 @@ def _text(group: h5py.Group, name: str) -> str | None:
     return value.decode() if isinstance(value, bytes) else None if value is None else str(value)
 
 
-def _texts(group: h5py.Group, name: str) -> list[str]:
+def texts(group: h5py.Group, name: str) -> list[str]:
     """Return the names that an attribute lists; Keras cuts a long list in parts: name0, name1 ..."""
     parts = [group.attrs[name]] if name in group.attrs else []
     while f"{name}{len(parts)}" in group.attrs:
@@ -137,7 +137,7 @@ class NamedWeights:
         top = place.names[0]
         if top not in self.root:
             return []
-        names = _texts(self.root[top], "weight_names")
+        names = texts(self.root[top], "weight_names")
         if len(place.names) > 1:
             names = [name for name in names if place.names[-1] in name.split("/")[:-1]]
         self.read.update(f"{top}: {name}" for name in names)
@@ -145,8 +145,8 @@ class NamedWeights:
         return keras1.modern_weights(arrays) if self.version < (2, 0) else arrays
 
     def unread(self) -> list[str]:
-        groups = ((top, self.root[top]) for top in _texts(self.root, "layer_names"))
-        held = [f"{top}: {name}" for top, group in groups for name in _texts(group, "weight_names")]
+        groups = ((top, self.root[top]) for top in texts(self.root, "layer_names"))
+        held = [f"{top}: {name}" for top, group in groups for name in texts(group, "weight_names")]
         return [name for name in held if name not in self.read and _is_weight(name)]
 
 
@@ -174,7 +174,7 @@ class CountedWeights:
         return None
 
     def _taken(self, group: h5py.Group) -> list[str]:
-        names = list(_arrays_below(group))
+        names = list(arrays_below(group))
         self.read.update(names)
         return names
 
@@ -187,11 +187,11 @@ class CountedWeights:
         ]
 
 
-def _arrays_below(group: h5py.Group) -> Iterator[str]:
+def arrays_below(group: h5py.Group) -> Iterator[str]:
     """Yield the names of the arrays of a layer: its own, then those of the layers in it."""
     own = group.get("vars")
     if own is not None:
         yield from (f"{own.name}/{name}" for name in sorted(own, key=int))
     for child in CHILDREN:
         if child in group:
-            yield from _arrays_below(group[child])
+            yield from arrays_below(group[child])

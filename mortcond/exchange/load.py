@@ -29,6 +29,7 @@ class Given:
     window: int | None = None  # hours, where the network takes any number
     output: str = AUTO  # of choices.NetworkOutput
     config: Path | None = None  # the shape, for a file with weights alone
+    arch: str | None = None  # or the architecture that it has
     compare: bool = True  # with its own framework
 
 
@@ -51,6 +52,8 @@ def load(path: Path, given: Given | None = None) -> Imported:
         The file is broken, or holds something that cannot be carried: the message names the layer and its setting.
     """
     reader = _reader(path)
+    if given is not None and given.arch is not None and reader is not _hdf5:
+        raise InputError(f"{path} tells its own shape.", "Leave out --arch.")
     try:
         return reader(path, given or Given())
     except BROKEN as error:
@@ -98,9 +101,11 @@ def _zip(path: Path) -> Callable[[Path, Given], Imported]:
 
 
 def _hdf5(path: Path, given: Given) -> Imported:
-    from mortcond.exchange import keras_graph, keras_hdf5
+    from mortcond.exchange import keras_arch, keras_graph, keras_hdf5
 
     config = _config(given.config)
+    if given.arch is not None:
+        config = keras_arch.configuration(path, given.arch)
     with keras_hdf5.stored(path, config) as stored:
         network = keras_graph.read(stored, given.window, Output(given.output))
         held, version = stored.config, stored.version

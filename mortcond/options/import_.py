@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mortcond.core.choices import NetworkOutput
+from mortcond.core.choices import KerasArch, NetworkOutput
 from mortcond.core.errors import UsageError
 from mortcond.core.options import Options, argument, option
 
@@ -24,6 +24,11 @@ class Import(Options):
     model_config: Path | None = option(
         None, "JSON of the layers (model.to_json()), for a file with weights alone.", panel=SHAPE
     )
+    arch: KerasArch | None = option(
+        None,
+        "The same for an architecture of train: Masking, its layers, a sigmoid; sizes as the weights.",
+        panel=SHAPE,
+    )
     variables: str | None = option(None, "Its table of variables: paper76, extended, or a CSV.", panel=DATA)
     scaling: Path | None = option(None, "CSV of its columns: column, mean, std, scaled (0 or 1).", panel=DATA)
     normalizer: Path | None = option(None, "The public benchmark's normaliser, read without unpickling.", panel=DATA)
@@ -39,6 +44,8 @@ class Import(Options):
     out: Path | None = option(None, "Directory to write (the file's name, in the workspace).", flags="-o --out")
 
     def refuse_contradictions(self) -> None:
+        if self.model_config and self.arch:
+            raise UsageError("--model-config and --arch say the same.", "Leave out one of them.")
         if self.scaling and self.normalizer:
             raise UsageError("--scaling and --normalizer say the same.", "Leave out one of them.")
         if bool(self.check) != bool(self.risks):
