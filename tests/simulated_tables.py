@@ -2,23 +2,31 @@
 
 Used by the tests and by benchmarks/false_yes.py. A baseline's score of a stay is normal, higher for deaths, with an
 AUROC of 0.82 (set A's networks). Each form adds noise of its own, of the size that takes the margin of 0.01 off the
-AUROC: the forms are as independent of each other as they can be, the worst case for who picks among them.
+AUROC: the forms are as independent of each other as they can be, the worst case for who picks among them. Of a
+cross-validation each training adds another amount of it, so that the margin is what trainings lose on average.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from math import erf, sqrt
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from mortcond import scores
-from mortcond.measure import comparison
+from mortcond.measure import comparison, crossval, simultaneous
 from mortcond.measure.comparison import Comparison, Pair
+from mortcond.measure.crossval import HeldOut
 from mortcond.measure.intervals import resample_counts
 from mortcond.measure.judge import Judge
 
 MARGIN = 0.01
 AUROC = 0.82
 TEST, VALIDATION = (581, 73), (588, 84)  # stays and deaths of set A's splits
+ALL, FOLDS = (1200, 170), 5
+OWN = 0.3  # of the noise's variance, what is another one in every training of a form
 
 
 def apart(auroc: float) -> float:
@@ -75,6 +83,69 @@ def condense(candidates: int, resamples: int, rng: np.random.Generator, loss: fl
     judge.see(chosen, risks[1 + int(chosen)])
     on_test = judge.verdicts()[chosen]["noninferior"]
     return on_test is not False, on_test is True
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How often every form is trained, and how much its trainings differ."""
+
+    seeds: int
+    repeats: int = 1
+    spread: float = 0.0  # standard deviation of the amount of noise over trainings
+
+
+def validate(forms: int, resamples: int, rng: np.random.Generator, trained: Trained) -> tuple[bool, bool]:
+    """Return whether a cross-validation says yes to any form: with the bounds of 24 November 2026, and now."""
+    held = cross_validated(forms, rng, trained)
+    found = crossval.resample(held, resamples, int(rng.integers(2**31)))
+    pairs = [Pair(form, 0, "baseline") for form in range(1, forms + 1)]
+    now = crossval.compare(held, found, pairs, MARGIN)
+    values = found.auroc[1:] - found.auroc[0]
+    differences = found.resampled[1:] - found.resampled[0]
+    return _by_one_tail(values, differences), any(one.noninferior for one in now)
+
+
+def _by_one_tail(values: np.ndarray, differences: np.ndarray) -> bool:
+    """Say whether a bound lies above the margin by the tail of the difference itself, as if its spread were known."""
+    spread = differences.std(axis=1, ddof=1)
+    farthest = np.quantile(((differences - values[:, None]) / spread[:, None]).max(axis=0), 1 - simultaneous.LEVEL)
+    return bool((values - farthest * spread > -MARGIN).any())
+
+
+def cross_validated(forms: int, rng: np.random.Generator, trained: Trained, loss: float = MARGIN) -> HeldOut:
+    """Return a baseline that every training gives alike, and forms whose trainings lose `loss` on average."""
+    stays, deaths = ALL
+    died = (np.arange(stays) < deaths).astype(np.uint8)
+    fold = np.stack([rng.permutation(np.arange(stays) % FOLDS) for _ in range(trained.repeats)])
+    centre = centre_of_noise(loss, trained.spread)
+    risks = np.empty((1 + forms, trained.repeats, trained.seeds, stays))
+    risks[:] = apart(AUROC) * died + rng.normal(size=stays)
+    for form in range(1, 1 + forms):
+        of_form = sqrt(1 - OWN) * rng.normal(size=stays)
+        for repeat in range(trained.repeats):
+            for seed in range(trained.seeds):
+                amount = np.abs(centre + trained.spread * rng.normal(size=FOLDS))  # (folds,)
+                noise = of_form + sqrt(OWN) * rng.normal(size=stays)
+                risks[form, repeat, seed] += amount[fold[repeat]] * noise
+    return HeldOut(died, np.arange(stays), fold, risks, tuple(f"form {index}" for index in range(1 + forms)))
+
+
+@cache
+def centre_of_noise(loss: float, spread: float) -> float:
+    """Return the mean of a normal distribution of amounts with this spread that take `loss` off the AUROC on average.
+
+    Raises ValueError where the spread alone takes more.
+    """
+    if lost_on_average(0.0, spread) > loss:
+        raise ValueError(f"amounts of spread {spread} take more than {loss} off")
+    return brentq(lambda centre: lost_on_average(centre, spread) - loss, 0.0, 1.0)
+
+
+def lost_on_average(centre: float, spread: float) -> float:
+    """Return the mean loss of AUROC over normally distributed amounts of noise."""
+    points, weights = np.polynomial.hermite_e.hermegauss(80)
+    of_amount = norm.cdf(apart(AUROC) / np.sqrt(2 * (1 + (centre + spread * points) ** 2)))
+    return float(AUROC - (weights * of_amount).sum() / weights.sum())
 
 
 def rates(simulate: Callable, number: int, resamples: int, repeats: int, seed: int = 0) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from mortcond.measure import crossval, validation
+from mortcond.measure import comparison, crossval, validation
 from mortcond.measure.comparison import Pair
 from mortcond.measure.crossval import HeldOut
 from mortcond.measure.intervals import bootstrap, interval
@@ -85,9 +85,32 @@ def test_repeats_stand_in_for_seeds_where_there_is_one():
     held = held_out(repeats=3, seeds=1, spread=0.5, noise=(0.0, 0.0))
     weights = crossval._draw_runs(3, 4, 1, 500, np.random.default_rng(0))
     assert weights.sum(1) == pytest.approx(np.full((500, 4, 1), 3.0))
+    assert not np.allclose(weights[:, :, 0], weights[:, :, 1]), "each fold's trainings are drawn for themselves"
     found = crossval.resample(held, 300)
     assert found.by_fold.shape == (2, 3, 4)
     assert np.nanmean(found.resampled[1]) == pytest.approx(found.auroc[1], abs=0.02)
+
+
+@pytest.mark.parametrize(("repeats", "seeds", "degrees"), [(1, 1, None), (1, 2, 4), (1, 3, 8), (3, 1, 8), (2, 2, 8)])
+def test_degrees_of_freedom_are_the_trainings_beyond_the_first(repeats, seeds, degrees):
+    assert crossval.resample(held_out(repeats=repeats, seeds=seeds), 2).degrees == degrees
+
+
+@pytest.mark.parametrize(("repeats", "seeds"), [(1, 3), (2, 3), (3, 1)])
+def test_the_variance_of_trainings_is_what_the_resamples_draw_of_it(repeats, seeds):
+    held = held_out(repeats=repeats, seeds=seeds, spread=0.6, noise=(0.0, 0.0))
+    found = crossval.resample(held, 2)
+    told = crossval._variance_of_trainings(found, np.array([1]), np.array([0]))[0]
+    weights = crossval._draw_runs(repeats, 4, seeds, 20_000, np.random.default_rng(0))
+    drawn = np.einsum("brks,rks->b", weights, (found.by_training[1] - found.by_training[0]) * found.share[..., None])
+    assert told == pytest.approx(drawn.var(), rel=0.05)
+
+
+def test_where_trainings_differ_more_of_them_are_asked_for_not_more_stays():
+    held = held_out(stays=4000, seeds=2, spread=0.5, noise=(0.0, 0.0))
+    one = crossval.compare(held, crossval.resample(held, 300), [Pair(1, 0, "form 0")], margin=0.08)[0]
+    assert 0 < one.training_share <= 1
+    assert comparison.stays_needed(400, 0.0, np.array([-0.01, 0.01]), 0.01, of_trainings=2e-4) is None
 
 
 def test_a_form_against_itself_differs_by_nothing():

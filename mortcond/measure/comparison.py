@@ -12,6 +12,7 @@ import numpy as np
 from mortcond import scores
 from mortcond.measure import simultaneous
 from mortcond.measure.intervals import interval, too_few
+from mortcond.measure.simultaneous import Trainings
 
 MARGIN = 0.01  # of AUROC: about the standard error of the AUROC itself on the public benchmark's test set
 Z_TWO_SIDED = 1.959964  # 95 % interval
@@ -40,7 +41,8 @@ class Comparison:
     margin: float
     noninferior: bool | None
     verdict: str
-    stays_needed: int | None  # that would decide it; None where it is decided or unknown
+    stays_needed: int | None  # that would decide it; None where it is decided or unknown, or no number would do
+    training_share: float | None  # of the variance, what comes of trainings; None: it is not counted
     delong: DeLong | None
 
 
@@ -87,6 +89,7 @@ def judge(
     pairs: Sequence[Pair],
     margin: float,
     checks: Sequence[DeLong | None] | None = None,
+    trainings: Trainings | None = None,
 ) -> list[Comparison]:
     """Return what differences of AUROC say about the margin, with verdicts that hold for all of them together.
 
@@ -98,48 +101,79 @@ def judge(
         (pairs,) and (pairs, resamples): the differences as they are, and on common resamples.
     pairs, checks
         What was compared, and DeLong's answers where they are at hand.
+    trainings
+        Where the resamples draw trainings as well.
     """
-    bounds = simultaneous.bounds(values, differences, margin) if too_few(died) is None else None
-    critical = max(bounds.critical, Z_TWO_SIDED) if bounds else Z_TWO_SIDED
+    bounds = simultaneous.bounds(values, differences, margin, trainings) if too_few(died) is None else None
+    whole = np.array([_variance(row) for row in differences])  # (pairs,)
+    own = simultaneous.widened(Z_TWO_SIDED, trainings and trainings.degrees_of(whole), len(pairs))
+    critical = np.maximum(bounds.critical, own) if bounds else own
     found = []
     for index, pair in enumerate(pairs):
         low, high = (bounds.low[index], bounds.high[index]) if bounds else (-np.inf, np.inf)
         noninferior = simultaneous.decide(low, high, margin)
-        needed = stays_needed(len(died), values[index], differences[index], margin, critical)
+        of_trainings = float(trainings.variance[index]) if trainings else 0.0
+        needed = stays_needed(len(died), values[index], differences[index], margin, critical[index], of_trainings)
         found.append(
             Comparison(
                 vs=pair.vs,
                 value=scores.defined(values[index]),
-                ci95=interval(differences[index]),
-                low=float(low) if bounds else None,
+                ci95=_stretched(interval(differences[index]), values[index], own[index] / Z_TWO_SIDED),
+                low=scores.defined(low) if bounds else None,
                 margin=margin,
                 noninferior=noninferior,
                 verdict=simultaneous.in_words(noninferior, len(died)),
                 stays_needed=needed if noninferior is None else None,
+                training_share=_share(of_trainings, whole[index]) if trainings else None,
                 delong=checks[index] if checks else None,
             )
         )
     return found
 
 
+def _stretched(ends: list[float] | None, value: float, factor: float) -> list[float] | None:
+    return ends and [float(value + factor * (end - value)) for end in ends]
+
+
+def _variance(resampled: np.ndarray) -> float:
+    """Return the variance over the resamples that have a score; 0 where fewer than two have."""
+    defined = resampled[~np.isnan(resampled)]
+    return float(defined.var(ddof=1)) if len(defined) > 1 else 0.0
+
+
+def _share(of_trainings: float, whole: float) -> float | None:
+    return min(of_trainings / whole, 1.0) if whole else None
+
+
 def stays_needed(
-    stays: int, value: float, differences: np.ndarray, margin: float, critical: float = Z_TWO_SIDED
+    stays: int,
+    value: float,
+    differences: np.ndarray,
+    margin: float,
+    critical: float = Z_TWO_SIDED,
+    of_trainings: float = 0.0,
 ) -> int | None:
     """Return how many stays like these would decide the comparison.
 
     With 80 % power to show "not inferior", if nothing was lost in truth. Where these stays were already enough for
     that, something seems lost: then as many as put the interval around this very difference on one side of the margin.
-    The standard error of the difference falls with the square root of the number of stays. None where it is unknown,
-    or where no number would do. `critical`: how many standard errors a bound is away (more where several comparisons
-    are made at once).
+    The variance of the difference falls with the number of stays, but for what comes of trainings. None where it is
+    unknown, or where no number would do. `critical`: how many standard errors a bound is away (more where several
+    comparisons are made at once).
     """
     defined = differences[~np.isnan(differences)]
     if len(defined) < 2:
         return None
-    standard_error = float(defined.std(ddof=1))
-    needed = stays * ((critical + Z_POWER) * standard_error / margin) ** 2
+    of_patients = max(float(defined.var(ddof=1)) - of_trainings, 0.0)
+
+    def for_distance(distance: float) -> float:
+        """Return the stays with which so many errors are this distance."""
+        left = distance**2 - of_trainings
+        return stays * of_patients / left if left > 0 else np.inf
+
+    needed = for_distance(margin / (critical + Z_POWER))
     if needed <= stays:
-        needed = stays * (critical * standard_error / max(abs(value + margin), 1e-9)) ** 2
+        needed = for_distance(max(abs(value + margin), 1e-9) / critical)
     return int(np.ceil(needed)) if stays < needed < MOST_STAYS else None
 
 

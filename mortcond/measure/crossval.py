@@ -10,8 +10,11 @@ two forms that learned from the same stays with the same seed.
 The interval counts two sources of chance. Patients: resamples draw patients within each fold, all of a patient's stays
 together, the same for every form. Training: where there are several seeds, each resample draws seeds within each fold,
 stretched so that the variance of their mean comes out right (Rao and Wu 1988: with S seeds a plain draw would give only
-(S - 1) / S of it); with one seed but several repeats it draws repeats. What it cannot count is that another hospital's
-patients would have been learned from (Bengio and Grandvalet 2004): the spread over folds is told beside it.
+(S - 1) / S of it). With one seed but several repeats it draws repeats in the place of seeds: a fold holds other stays
+in each repeat, so that this counts a part of the patients twice and errs on the safe side. Bounds are widened for the
+few trainings that there are (`simultaneous`). With one training of each nothing is known of another one. What it cannot
+count is that another hospital's patients would have been learned from (Bengio and Grandvalet 2004): the spread over
+folds is told beside it.
 """
 
 from collections.abc import Sequence
@@ -23,6 +26,7 @@ import numpy as np
 from mortcond import scores
 from mortcond.measure.comparison import MARGIN, Comparison, Pair, judge
 from mortcond.measure.intervals import RESAMPLES
+from mortcond.measure.simultaneous import Trainings
 
 BLOCK_CELLS = 2_000_000  # of (resamples x stays) held at once
 
@@ -48,8 +52,25 @@ class Resampled:
 
     auroc: np.ndarray  # (forms,)
     resampled: np.ndarray  # (forms, resamples); NaN where a fold has one outcome only
-    by_fold: np.ndarray  # (forms, repeats, folds), mean over the seeds
-    by_seed: np.ndarray  # (forms, seeds), mean over folds and repeats
+    by_training: np.ndarray  # (forms, repeats, folds, seeds)
+    share: np.ndarray  # (repeats, folds): of all pairs of a death and a survivor
+
+    @property
+    def by_fold(self) -> np.ndarray:
+        """(forms, repeats, folds), mean over the seeds."""
+        return self.by_training.mean(3)
+
+    @property
+    def by_seed(self) -> np.ndarray:
+        """(forms, seeds), mean over folds and repeats."""
+        return np.einsum("mrks,rk->ms", self.by_training, self.share)
+
+    @property
+    def degrees(self) -> int | None:
+        """The degrees of freedom of the spread over trainings; None where there is one of each."""
+        _, repeats, folds, seeds = self.by_training.shape
+        found = repeats * folds * (seeds - 1) if seeds > 1 else folds * (repeats - 1)
+        return found or None
 
 
 def resample(held: HeldOut, resamples: int = RESAMPLES, seed: int = 0) -> Resampled:
@@ -74,10 +95,9 @@ def resample(held: HeldOut, resamples: int = RESAMPLES, seed: int = 0) -> Resamp
                 mean = sum(weights[:, repeat, fold, s] * many for s, (_, many) in enumerate(aurocs))
                 ranked[form] += own * mean
     share = pairs / pairs.sum()  # (repeats, folds)
-    auroc = np.einsum("mrks,rk->ms", plain, share)
     with np.errstate(invalid="ignore", divide="ignore"):
         resampled = ranked / pairs_resampled
-    return Resampled(auroc.mean(1), resampled, plain.mean(3), auroc)
+    return Resampled(np.einsum("mrks,rk->m", plain, share) / seeds, resampled, plain, share)
 
 
 def _draw_patients(held: HeldOut, resamples: int, generator: np.random.Generator) -> np.ndarray:
@@ -103,12 +123,12 @@ def _draw_runs(repeats: int, folds: int, seeds: int, resamples: int, generator: 
     """Return the weight of every training in every resample, (resamples, repeats, folds, seeds); 1 in sum over seeds.
 
     Seeds are drawn within each fold, each training being another one. With one seed, repeats are drawn in their place:
-    then the weights of a repeat are equal in all folds, and `repeats` in sum over repeats.
+    the weights of a fold are then `repeats` in sum over repeats.
     """
     if seeds > 1:
         return _stretched(generator, seeds, (resamples, repeats, folds))
     if repeats > 1:
-        return repeats * _stretched(generator, repeats, (resamples,))[:, :, None, None].repeat(folds, axis=2)
+        return repeats * np.swapaxes(_stretched(generator, repeats, (resamples, folds)), 1, 2)[..., None]
     return np.ones((resamples, 1, folds, 1))
 
 
@@ -142,7 +162,18 @@ def compare(held: HeldOut, found: Resampled, pairs: Sequence[Pair], margin: floa
     model, reference = (np.array([getattr(pair, name) for pair in pairs]) for name in ("model", "reference"))
     values = found.auroc[model] - found.auroc[reference]
     differences = found.resampled[model] - found.resampled[reference]
-    return judge(held.died, values, differences, pairs, margin)
+    trainings = found.degrees and Trainings(found.degrees, _variance_of_trainings(found, model, reference))
+    return judge(held.died, values, differences, pairs, margin, trainings=trainings)
+
+
+def _variance_of_trainings(found: Resampled, model: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return what the spread over trainings adds to the variance of each difference, (pairs,)."""
+    differences = found.by_training[model] - found.by_training[reference]  # (pairs, repeats, folds, seeds)
+    _, repeats, _, seeds = differences.shape
+    if seeds > 1:
+        return np.einsum("prk,rk->p", differences.var(3, ddof=1) / seeds, found.share**2)
+    weighted = repeats * differences[..., 0] * found.share  # (pairs, repeats, folds)
+    return weighted.var(1, ddof=1).sum(1) / repeats
 
 
 def pooled(held: HeldOut, form: int) -> dict[str, Any]:

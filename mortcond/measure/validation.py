@@ -28,6 +28,7 @@ FOLDER, RESULTS = "validate", "results.json"
 AGAINST = ("parent", "baseline", "linear", "trees")  # what a form is compared with
 CONDENSED = ("parent", "baseline")  # one family of verdicts: what condensation costs
 REFERENCES = ("linear", "trees")  # and two more: what a form is worth
+LARGE_SHARE = 0.5  # of the variance of a difference, from which on it is the trainings that leave it undecided
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def judged(held: HeldOut, members: Sequence[Member], margin: float, resamples: i
     told = {family: sum(record["against"][key] is not None for record in forms for key in keys)
             for family, keys in (("condensed", CONDENSED), ("linear", ("linear",)), ("trees", ("trees",)))}  # fmt: skip
     result = {"forms": forms, "stays": len(held.died), "deaths": int(held.died.sum()), "margin": margin}
-    result |= {"caution": too_few(held.died), "verdicts": simultaneous.told(told["condensed"]), "families": told}
+    verdicts = simultaneous.told(told["condensed"], found.degrees is not None)
+    result |= {"caution": too_few(held.died), "verdicts": verdicts, "families": told}
     result["runs"] = {"repeats": held.risks.shape[1], "folds": held.folds, "seeds": held.risks.shape[2]}
     return result | {"answer": answer(result), "cautions": list(cautions(result))}
 
@@ -161,7 +163,8 @@ def exceeds(record: Record) -> bool:
 def _sentence(
     result: Record, verdict: bool | None, chosen: Record | None, best: Record, verdicts: dict[Any, list[Record]]
 ) -> str:
-    on = f"Cross-validated on all {result['stays']:,} stays ({result['deaths']:,} deaths)"
+    once = "" if _several(result["runs"]) else ", one training of each"
+    on = f"Cross-validated on all {result['stays']:,} stays ({result['deaths']:,} deaths){once}"
     if chosen is None:
         return f"{on}: every form of {best['name']} changes a stay's risk by more than rounding may."
     count = f"of {sum(map(len, verdicts.values()))} condensed forms of {best['name']}"
@@ -176,8 +179,23 @@ def _sentence(
     change = f"AUROC {chosen['auroc']:.3f} against {best['auroc']:.3f}, a difference of {signed(compared['value'])}"
     if compared["ci95"]:
         change += f" (95 % interval {signed(compared['ci95'][0])} to {signed(compared['ci95'][1])})"
-    needed = f"; about {rounded(compared['stays_needed']):,} stays would decide it" if compared["stays_needed"] else ""
-    return f"{on}: {opening}; the smallest, {chosen['name']}, is {size}, {change}{needed}."
+    return f"{on}: {opening}; the smallest, {chosen['name']}, is {size}, {change}{_missing(compared)}."
+
+
+def _missing(compared: Record) -> str:
+    """Say what would decide a comparison that is not decided."""
+    if compared["noninferior"] is not None:
+        return ""
+    if compared["stays_needed"]:
+        return f"; about {rounded(compared['stays_needed']):,} stays would decide it"
+    if (compared["training_share"] or 0.0) > LARGE_SHARE:
+        return "; its trainings differ too much for more stays to decide it: more of them (--seeds) would"
+    return ""
+
+
+def _several(runs: Record) -> bool:
+    """Say whether anything was trained more than once, so that the spread over trainings is counted."""
+    return runs["seeds"] > 1 or runs["repeats"] > 1
 
 
 def cautions(result: Record) -> Iterator[str]:
@@ -189,8 +207,11 @@ def cautions(result: Record) -> Iterator[str]:
     yield f"{times}; differences are paired within folds, and the verdicts are {result['verdicts']}."
     if result["caution"]:
         yield f"These stays are too few for the AUROC to mean anything ({result['caution']})."
-    if runs["seeds"] == 1 and runs["repeats"] == 1:
-        yield "One training of each: the intervals do not count what other random numbers would change (--seeds 3)."
+    if not _several(runs):
+        yield (
+            "One training of each: intervals and verdicts are of these very networks, and do not count what other "
+            "random numbers would change (--seeds 3 does)."
+        )
     for record in result["forms"]:
         if exceeds(record):
             yield (
