@@ -93,6 +93,8 @@ def _object(command: Command, result: dict[str, Any], folders: tuple) -> Any:
     if command.name == "prune" and "models" in result:
         return tuple(_object(command, model, folders) for model in result["models"])
     kind = getattr(objects, GIVES.get(command.name, "Facts"))
+    if kind is objects.Model and str(result["path"]).endswith(".tflite"):  # recalibrate gives what it was given
+        kind = objects.TFLiteFile
     return kind(Path(result["path"]) if result.get("path") else None, result, command.identifier, folders)
 
 
