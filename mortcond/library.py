@@ -148,7 +148,7 @@ def load_(path: Any, workspace: Any = "artifacts") -> Any:
     return kinds.get(facts.facts["kind"], objects.Model)(facts.path, facts.facts)
 
 
-def dataset_(X: Any, y: Any, *, out: Any = None, overwrite: bool = False, **arrays: Any) -> Any:
+def dataset_(X: Any, y: Any = None, *, out: Any = None, overwrite: bool = False, **arrays: Any) -> Any:
     """Return a data set from arrays of one's own; see `mortcond.dataset.arrays.from_arrays` for the arrays.
 
     Parameters

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from condense_workspace import EPOCHS, session, without_tensorflow, write_dataset, write_parent
 
+from mortcond import dataset as datasets
 from mortcond.archs import ENSEMBLE
 from mortcond.channels import groups
 from mortcond.commands.prune import prune, render
+from mortcond.condense.compensate import compensated
 from mortcond.condense.cut import cut
 from mortcond.condense.score import score
 from mortcond.condense.select import Amount, select
@@ -79,7 +81,10 @@ def test_final_starts_from_the_trained_weights_and_may_leave_them_as_they_are(tm
     trained = Network.load(parent / "network.npz")
     kept = select(score(trained, "mean", groups(trained)), Amount(0.5))
     pruned = Network.load(tmp_path / "lstm-pruned50" / "network.npz")
-    np.testing.assert_array_equal(pruned["dense.0"].kernel, cut(trained, kept)["dense.0"].kernel)
+    x = datasets.load(tmp_path / "dataset.npz").train.X
+    np.testing.assert_array_equal(pruned["dense.0"].kernel, cut(compensated(trained, kept, x), kept)["dense.0"].kernel)
+    assert result["cost"]["split"] == "validation"
+    assert "Nothing was trained" in "".join(map(str, render(result)))
     assert 0 <= result["metrics"]["auroc_val"] <= 1, "measured after the cut, not the parent's"
 
 
@@ -231,7 +236,8 @@ def test_a_child_of_a_calibrated_parent_is_calibrated_on_the_validation_split(tm
     prune(session(tmp_path), schedule="final", epochs=EPOCHS, quantile=0.2)
     child = Network.load(tmp_path / "dnn-pruned20" / "network.npz")
     trained = Network.load(parent / "network.npz")
-    plain = cut(trained, select(score(trained, "mean", groups(trained)), Amount(0.2)))
+    kept = select(score(trained, "mean", groups(trained)), Amount(0.2))
+    plain = cut(compensated(trained, kept, datasets.load(tmp_path / "dataset.npz").train.X), kept)
     np.testing.assert_array_equal(child.output.layer.kernel, 2 * plain.output.layer.kernel)
     assert read_manifest(tmp_path / "dnn-pruned20").extra["calibration"] == {"temperature": 0.5, "bias": 0.0}
 

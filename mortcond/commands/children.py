@@ -69,14 +69,19 @@ class Parent:
 
 
 def read_parent(
-    session: Session, path: Path, manifest: Manifest, dataset: Path | None, splits: Sequence[str] = datasets.SPLITS
+    session: Session,
+    path: Path,
+    manifest: Manifest,
+    dataset: Path | None,
+    splits: Sequence[str] = datasets.SPLITS,
+    unlabelled: bool = False,
 ) -> Parent:
     """Read a trained model, its training settings and its data.
 
-    Raises InputError where the data are not those that it was trained on.
+    Raises InputError where the data are not those that it was trained on, or, unless `unlabelled`, have no outcomes.
     """
     source = parents_dataset(session, path, manifest, dataset)
-    data = datasets.load(source, splits)
+    data = datasets.load(source, splits, unlabelled)
     network = load_network(path)
     if network.features != len(data.feature_names):
         raise InputError(

@@ -197,7 +197,8 @@ def _data(
 ) -> datasets.Dataset | None:
     """Return the data set of a model; None where it is not at hand and none was named."""
     try:
-        return datasets.load(parents_dataset(session, source.path, source.manifest, options.dataset), splits=splits)
+        found = parents_dataset(session, source.path, source.manifest, options.dataset)
+        return datasets.load(found, splits=splits, unlabelled=True)
     except InputError as error:
         if options.dataset is not None:
             raise

@@ -166,10 +166,16 @@ def _of_arrays(session: Session, options: Preprocess, source: Path, target: Path
     moments = _moments_of_model(session, options.for_model, given)
     data = arrays.from_arrays(**given, moments=moments, scale=scale, seed=session.seed)
     splits = {name: _counts(data.split(name)) for name in dataset.SPLITS}
+    notes = [] if data.labelled else ["There is no y: its stays do to quantise, export and prune without training."]
     facts = {"path": str(target), "source": str(source), "format": "arrays", "variables": "its own names"}
     facts |= {"features": len(data.feature_names), "window_hours": given["X"].shape[1]}
     facts |= {"scaled": moments is not None or scale, "split_rule": data.meta["split_rule"], "splits": splits}
-    result = facts | {"attrition": [], "warnings": cohort.warnings(splits), "notes": [], "never_measured": []}
+    result = facts | {
+        "attrition": [],
+        "warnings": cohort.warnings(splits) if data.labelled else [],
+        "notes": notes,
+        "never_measured": [],
+    }
     used = {"source": {"path": str(source), "sha256": sha256(source)}}
     manifest = session.manifest("dataset", target.stem, used)
     meta = {"manifest": asdict(manifest), "versions": library_versions(), "attrition": []}

@@ -24,18 +24,20 @@ from mortcond.commands.children import (
     train,
     write_child,
 )
+from mortcond.condense.compensate import compensated
 from mortcond.condense.cut import cut
 from mortcond.condense.schedule import Plan, plan
-from mortcond.condense.score import MAGNITUDES, score
+from mortcond.condense.score import MAGNITUDES, NEED_OUTCOMES, score
 from mortcond.condense.select import Amount, normalised, select
 from mortcond.core.artifacts import refuse_existing
 from mortcond.core.calls import takes
-from mortcond.core.errors import UsageError
-from mortcond.core.manifest import Manifest
+from mortcond.core.errors import InputError, UsageError
+from mortcond.core.manifest import Manifest, rounded
 from mortcond.core.options import plain
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
 from mortcond.core.workspace import choose_model
+from mortcond.deploy.check import differences
 from mortcond.network import Network
 from mortcond.options.prune import Prune
 from mortcond.training.settings import TrainSettings
@@ -59,8 +61,9 @@ class Recipe:
     distil: bool = False
 
     def plan(self, parent: Parent) -> Plan:
-        """Return when to cut and to train, for this parent."""
-        total = self.epochs or (None if self.schedule == "final" else parent.settings.epochs)
+        """Return when to cut and to train, for this parent; at the end, without outcomes, nothing is trained."""
+        at_the_end = None if parent.data.labelled else len(parent.history)
+        total = self.epochs or (at_the_end if self.schedule == "final" else parent.settings.epochs)
         epochs = {"parent_epochs": len(parent.history), "after_epoch": self.after_epoch, "epochs": total}
         return plan(self.schedule, **epochs, steps=self.steps)
 
@@ -87,7 +90,7 @@ def prune(session: Session, options: Prune) -> dict[str, Any]:
     amounts += [Amount(share, scope=options.scope) for share in sorted(options.quantile or ())]
     recipes = [Recipe(amount, **facts) for amount in amounts]
     targets, folder = _places(session, path.name, recipes, options.out)
-    parent = read_parent(session, path, manifest, options.dataset)
+    parent = read_parent(session, path, manifest, options.dataset, unlabelled=True)
     for recipe in recipes:
         _check_amount(recipe, parent)
     if folder is not None:
@@ -112,14 +115,17 @@ def prune_one(session: Session, parent: Parent, recipe: Recipe, target: Path) ->
     course = recipe.plan(parent)
     with scratch_folder() as folder:
         pruned = _train_in_stages(session, parent, recipe, course, folder)
-        network, metrics, more = calibrated_as_parent(parent, pruned.network, pruned.metrics)
+        network, metrics, more = pruned.network, pruned.metrics, {}
+        if parent.data.labelled:
+            network, metrics, more = calibrated_as_parent(parent, network, metrics)
         layers = _layers(parent.network, network)
         facts = {"settings": asdict(pruned.settings), "cut": layers, "schedule": asdict(course)} | more
+        facts |= {"cost": rounded(pruned.cost)} if pruned.cost else {}
         arguments = (target, parent, network, pruned.history, folder)
         manifest = write_child(session, *arguments, metrics=metrics, extra=facts)
     result = {"path": str(target), "name": manifest.name, "arch": manifest.arch, "parent": parent.manifest.name}
     result |= {"parameters_before": parent.network.parameters, "parameters": manifest.parameters}
-    return result | {"layers": layers, "metrics": manifest.metrics, "history": pruned.history}
+    return result | {"layers": layers, "metrics": manifest.metrics, "history": pruned.history, "cost": pruned.cost}
 
 
 @dataclass
@@ -130,6 +136,7 @@ class Pruned:
     history: list[dict[str, Any]]
     settings: TrainSettings
     metrics: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, Any] | None = None  # where nothing is trained after the cut: how far risks moved
 
 
 def _train_in_stages(session: Session, parent: Parent, recipe: Recipe, course: Plan, checkpoints: Path) -> Pruned:
@@ -143,12 +150,28 @@ def _train_in_stages(session: Session, parent: Parent, recipe: Recipe, course: P
     for share, first, last in course.stages():
         scored = parent.network if course.score_trained else state.network
         kept = select(scores_of(scored, recipe, parent, session.seed), recipe.amount, sizes, share)
+        whole = state.network
+        if first > last:
+            state.network = compensated(whole, kept, parent.data.train.X)
+            state.cost = _cost(parent, cut(whole, kept), cut(state.network, kept))
         state.network = cut(state.network, kept)
         state.network.save(checkpoints / f"epoch-{first - 1:03d}.npz")
         if first <= last:
             _train_stage(session, parent, state, first, last, soft_targets, checkpoints)
     state.metrics = state.metrics or aurocs(state.network, parent.data)  # nothing was trained after the cut
     return state
+
+
+def _cost(parent: Parent, bare: Network, network: Network) -> dict[str, Any]:
+    """Return how far risks moved, of stays that took no part where there are any; and had nothing been made up for."""
+    name, split = next((name, found) for name in ("val", "train") if len(found := parent.data.split(name)))
+    before = parent.network.predict(split.X)
+    moved, uncompensated = (differences(one.predict(split.X), before, split.y) for one in (network, bare))
+    names = ("max_abs_dp", "mean_abs_dp", "delta_auroc")
+    return moved | {
+        "split": "validation" if name == "val" else "training",
+        "uncompensated": {name: uncompensated[name] for name in names},
+    }
 
 
 def _train_stage(
@@ -202,7 +225,14 @@ def _check_amount(recipe: Recipe, parent: Parent) -> None:
     if keep and all(group.size <= number for group, number in zip(found, keep * len(found), strict=False)):
         sizes = ", ".join(str(group.size) for group in found)
         raise UsageError(f"--keep {recipe.suffix[4:]} keeps every channel (there are {sizes}).", "Keep fewer.")
-    recipe.plan(parent)
+    course = recipe.plan(parent)
+    trains = any(first <= last for _, first, last in course.stages())
+    if not parent.data.labelled and (trains or recipe.method in NEED_OUTCOMES):
+        what = "training after the cut" if trains else f"--method {recipe.method}"
+        raise InputError(
+            f"{parent.dataset} holds stays without outcomes, which {what} needs.",
+            "Prune with --schedule final and no --epochs, by mean, l2 or correlation.",
+        )
 
 
 def _layers(before: Network, after: Network) -> list[dict[str, Any]]:
@@ -232,6 +262,15 @@ def render(result: dict[str, Any]) -> Iterator[Any]:
         f"{result['path']}: {result['parameters']:,} parameters of {result['parameters_before']:,} "
         f"({share:.0%} fewer), {auroc_line(result['metrics'])}"
     )
+    cost = result["cost"]
+    if cost:
+        before, after = (
+            f"{one['mean_abs_dp']:.3f} and {one['max_abs_dp']:.2f}" for one in (cost["uncompensated"], cost)
+        )
+        yield (
+            f"Nothing was trained. On {cost['stays']:,} {cost['split']} stays risks moved by {after} (mean, most); "
+            f"had the weights left not made up for what was cut, by {before}. With outcomes --epochs trains them."
+        )
 
 
 def _layer_table(result: dict[str, Any]) -> Any:

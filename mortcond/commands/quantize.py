@@ -50,7 +50,7 @@ def quantize(session: Session, options: Quantize) -> dict[str, Any]:
     target = options.out or session.workspace / f"{path.name}-{mode}.tflite"
     refuse_existing(target, session.overwrite)
     source = parents_dataset(session, path, manifest, options.dataset)
-    data = datasets.load(source, splits=("train", "val"))
+    data = datasets.load(source, splits=("train", "val"), unlabelled=True)
     return _write(session, target, path, manifest, source, data, mode, options.tolerance)
 
 

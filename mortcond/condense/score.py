@@ -23,6 +23,7 @@ from mortcond.layers.operations import NUMPY
 from mortcond.network import Network, evaluate
 
 MAGNITUDES = ("mean", "l2")  # they depend on a layer's number of inputs: across layers, compare them normalised
+NEED_OUTCOMES = ("taylor", "fisher")
 NEED_DATA = ("taylor", "fisher", "correlation")
 STAYS = 512  # enough for a stable order of the channels, few enough for a laptop
 EPSILON = 1e-4

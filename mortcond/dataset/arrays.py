@@ -17,7 +17,7 @@ REMEDY = "Give X as (stays, hours, features), and every other array with one ent
 
 def from_arrays(
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     stay_id: Any = None,
     subject_id: Any = None,
@@ -38,7 +38,8 @@ def from_arrays(
         (stays, hours, features), finite. An hour in which every feature is 0 counts as not there: recurrent networks
         skip it.
     y
-        (stays,): 1 died in hospital, 0 did not.
+        (stays,): 1 died in hospital, 0 did not. None: nobody knows; such stays do for quantising, exporting and pruning
+        without training, and for nothing that learns or measures.
     stay_id
         (stays,) whole numbers, each once; None: 0, 1, 2 ...
     subject_id
@@ -73,7 +74,8 @@ def from_arrays(
             f"X[{stay}, {hour}, {feature}] is no finite number.", "Fill what is not measured, and mark it."
         )
     names = _names(feature_names, X.shape[2])
-    stays = _stays(len(X), y, stay_id, subject_id, split, age, sex, icu_type)
+    outcomes = np.zeros(len(X), np.uint8) if y is None else y
+    stays = _stays(len(X), outcomes, stay_id, subject_id, split, age, sex, icu_type)
     splits, rule = cohort.assign(stays, seed)
     if moments is not None and len(moments[0]) != len(names):
         raise InputError(
@@ -84,7 +86,9 @@ def from_arrays(
     prepared = standardised(X, mean, std) if scale else X
     parts = {name: _part(prepared, stays, splits == name) for name in SPLITS}
     digests = {"X": hashlib.sha256(X.tobytes()).hexdigest(), "y": hashlib.sha256(stays.died.to_numpy().tobytes())}
-    meta = {"source": "arrays", "split_rule": rule, "prevalence": _prevalence(stays.died[splits == "train"])}
+    prevalence = None if y is None else _prevalence(stays.died[splits == "train"])
+    meta = {"source": "arrays", "split_rule": rule, "prevalence": prevalence}
+    meta |= {"outcomes": False} if y is None else {}
     meta |= {"arrays": digests | {"y": digests["y"].hexdigest()}, "versions": library_versions()}
     # without a table of variables no raw records can be prepared for a model, but another data set can be told apart
     meta["inputs"] = {"feature_names": list(names), "mean": mean.tolist(), "std": std.tolist()}

@@ -9,7 +9,10 @@ import numpy as np
 
 from mortcond.core import npz
 
-REMEDY = "Save it with numpy.savez: X (stays, hours, features), y (stays,), and perhaps stay_id, subject_id, split."
+REMEDY = (
+    "Save it with numpy.savez: X (stays, hours, features), y (stays,) where outcomes are known, and perhaps stay_id, "
+    "subject_id, split."
+)
 OPTIONAL = {"stay_id": "iu", "subject_id": "iu", "split": "U", "feature_names": "U"}
 MOST_BYTES = 1 << 36  # of X; what memory is left decides before
 
@@ -23,9 +26,9 @@ def is_arrays(path: Path) -> bool:
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of an npz file: X, y, and those of OPTIONAL that are there.
+    """Read the arrays of an npz file: X, and y and those of OPTIONAL that are there.
 
-    Raises InputError where X or y is missing or of another kind.
+    Raises InputError where X is missing, or an array of another kind.
     """
     with npz.opened(path, "holds no stays", REMEDY) as file:
         unknown = set(file.names) - {"X", "y", *OPTIONAL}
@@ -35,7 +38,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
         if len(header.shape) != 3 or header.dtype.kind not in "fiu":
             raise ValueError(f"X is {header.dtype} of shape {header.shape}, not (stays, hours, features) of numbers")
         found = {"X": file.array("X", header.shape, "fiu", MOST_BYTES)}
-        found["y"] = file.array("y", header.shape[:1], "biuf")
+        if "y" in file.names:
+            found["y"] = file.array("y", header.shape[:1], "biuf")
         sizes = {name: header.shape[-1:] if name == "feature_names" else header.shape[:1] for name in OPTIONAL}
         return found | {
             name: file.array(name, sizes[name], kind) for name, kind in OPTIONAL.items() if name in file.names

@@ -60,6 +60,11 @@ class Dataset:
         found = next(split for split in (self.train, self.val, self.test) if split is not None)
         return found.X.shape[1]
 
+    @property
+    def labelled(self) -> bool:
+        """Say whether y holds outcomes."""
+        return self.meta.get("outcomes") is not False
+
     def split(self, name: str) -> Split:
         """Return a split by its name: train, val or test."""
         split = getattr(self, name) if name in SPLITS else None
@@ -68,16 +73,30 @@ class Dataset:
         return split
 
 
-def load(path: Path, splits: Iterable[str] = SPLITS) -> Dataset:
+def load(path: Path, splits: Iterable[str] = SPLITS, unlabelled: bool = False) -> Dataset:
     """Read a data set, only the splits asked for.
 
-    Raises InputError where the file is missing, truncated, no data set, or contradicts itself.
+    Parameters
+    ----------
+    unlabelled
+        Whether stays without outcomes will do; their y is 0 and means nothing.
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated, no data set, or contradicts itself; or it has no outcomes where they are needed.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"There is no data set {path}.", "Make one with mortcond preprocess.")
     with opened(path) as file:
-        return _read(path, file, tuple(splits))
+        found = _read(path, file, tuple(splits))
+    if tuple(splits) and not (found.labelled or unlabelled):
+        raise InputError(
+            f"{path} holds stays without outcomes.",
+            "Give y where it is made. Without outcomes a network can be quantised, exported, and pruned untrained.",
+        )
+    return found
 
 
 def save(path: Path, dataset: Dataset) -> None:

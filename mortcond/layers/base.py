@@ -107,6 +107,13 @@ class Layer:
         """Return where input `index` is read: positions (channels, places) are columns of that input."""
         return ()
 
+    def matrices(self) -> dict[str, tuple[str, str | None]]:
+        """Return for each matrix what it reads and the bias that is added to what it gives, where there is one.
+
+        It reads `x`, what comes in; `h`, the state before; `x and h`, both side by side; or one of `neurons`.
+        """
+        return {}
+
     def carried(self, *origins: np.ndarray, hours: int) -> np.ndarray:
         """Return for each column put out which channel it is, from those of the columns that come in; -1: none.
 

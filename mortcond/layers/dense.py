@@ -50,6 +50,9 @@ class Dense(Layer):
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return (Slot("kernel", 0, positions),)
 
+    def matrices(self) -> dict[str, tuple[str, str | None]]:
+        return {"kernel": ("x", "bias")}
+
     def then(self, following: Layer) -> Self | None:
         if self.activation != "linear":
             return None

@@ -90,6 +90,9 @@ class GRU(Recurrent):
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return (Slot("kernel", 0, positions),) if index == 0 else ()
 
+    def matrices(self) -> dict[str, tuple[str, str | None]]:
+        return {"kernel": ("x", "bias")} | ({"recurrent_kernel": ("h", "recurrent_bias")} if self.reset_after else {})
+
     def after(self, leading: Layer) -> Self | None:
         return into_kernel(leading, self)
 

@@ -104,6 +104,14 @@ class HiddenLSTM(Recurrent):
                 found[f"{name}.hidden.{depth}"] = value = np.maximum(value @ matrix, 0)
         return found
 
+    def matrices(self) -> dict[str, tuple[str, str | None]]:
+        found: dict[str, tuple[str, str | None]] = {f"{name}.hidden.0": ("x and h", None) for name in GATES}
+        for name in GATES:
+            hidden = [f"{name}.hidden.{depth}" for depth in range(self.depth)]
+            found |= {deeper: (below, None) for below, deeper in pairwise(hidden)}
+            found[f"{name}.output"] = (hidden[-1], f"{name}.bias")
+        return found
+
     def channels(self) -> tuple[Channels, ...]:
         makers = [Slot.of_blocks(f"{name}.{part}", axis, self.units) for part, axis in _MADE_BY for name in GATES]
         rows = self.inputs + np.arange(self.units)[:, None]

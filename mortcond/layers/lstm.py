@@ -82,6 +82,9 @@ class LSTM(Recurrent):
     def readers(self, index: int, positions: np.ndarray) -> tuple[Slot, ...]:
         return (Slot("kernel", 0, positions),) if index == 0 else ()
 
+    def matrices(self) -> dict[str, tuple[str, str | None]]:
+        return {"kernel": ("x", "bias"), "recurrent_kernel": ("h", "bias")}
+
     def after(self, leading: Layer) -> Self | None:
         return into_kernel(leading, self)
 
