@@ -99,3 +99,22 @@ def test_a_model_and_its_8_bit_form_share_colour_and_marker_and_differ_in_fill()
     assert base.colour == pruned.colour == quantised.colour
     assert (pruned.hollow, quantised.hollow) == (False, True)
     assert len({str(shape.dash) for shape in (base, pruned, quantised)}) == 3
+
+
+def test_another_hospitals_level_is_told_with_what_mends_it():
+    """Only where the interval of the intercept leaves no doubt, and only of stays from elsewhere."""
+
+    def at(label: str, mean_risk: float, intercept: float, ends: list[float] | None) -> dict:
+        own = {"mean_risk": mean_risk, "intercept": intercept, "intercept_ci95": ends}
+        return record(label, 0.8, 1000) | {"calibration": own}
+
+    models = [at("low", 0.05, 1.1, [0.9, 1.3]), at("high", 0.4, -1, [-1.2, -0.8]), at("right", 0.15, 0, [-0.1, 0.1])]
+    models.append(at("unknown", 0.15, 3.0, None))
+    there = DATASET | {"external": "External validation", "prevalence": 0.15, "path": "there.npz"}
+    noise = {"of": "low", "relative_difference": None}
+    result = {"models": models, "dataset": there, "noise": noise, "settings": {"margin": 0.01}, "drift": []}
+    first = next(cautions(result))
+    assert "15.0 % of these stays died; the mean risk is low 5.0 % (too low), high 40.0 % (too high):" in first
+    assert "mortcond recalibrate MODEL there.npz" in first
+    at_home = " ".join(cautions(result | {"dataset": there | {"external": None}}))
+    assert "recalibrate" not in at_home

@@ -29,7 +29,9 @@ def test_a_shift_is_told_in_standard_deviations_and_units():
     assert rows[0].shift == pytest.approx(2, abs=0.3)
     assert rows[0].median - rows[0].median_then == pytest.approx(14, abs=3)
     assert rows[0].large
-    assert "Heart Rate (+" in drift.in_words(plain(rows))
+    said = drift.in_words(plain(rows))
+    assert "Heart Rate (+" in said
+    assert "no sign of lost accuracy" in said
 
 
 def test_what_is_measured_less_often_is_told_also_where_its_mean_stays():
@@ -40,6 +42,21 @@ def test_what_is_measured_less_often_is_told_also_where_its_mean_stays():
     row = next(r for r in drift.shifts(data, replace(data.test, X=X), data.train) if r.variable == "Lactate")
     assert row.measured < 0.2 < row.measured_then
     assert row.large
+    assert "Lactate (measured in" in drift.in_words(plain([replace(row, shift=0.0)]))
+
+
+def test_columns_that_are_not_scaled_are_held_against_their_own_spread():
+    """In units a shift of 2 beats is no shift of 2 deviations; without the training stays it is not known."""
+    data = dataset()
+    heart = list(data.feature_names).index("Heart Rate")
+    unscaled = replace(data, meta=data.meta | {"inputs": data.meta["inputs"] | {"scaled": False}})
+    scale = np.ones(data.train.X.shape[2], np.float32)
+    scale[heart] = 7.0
+    then = replace(data.train, X=data.train.X * scale)
+    moved = replace(then, X=then.X + np.eye(len(scale), dtype=np.float32)[heart] * 2.0)
+    row = next(r for r in drift.shifts(unscaled, moved, then) if r.variable == "Heart Rate")
+    assert row.shift == pytest.approx(2.0 / then.X[:, :, heart].std(), rel=1e-3)
+    assert next(r for r in drift.shifts(unscaled, moved, None) if r.variable == "Heart Rate").shift is None
 
 
 def test_a_logarithmic_variable_has_its_median_in_its_unit():

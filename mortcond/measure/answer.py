@@ -4,6 +4,7 @@ Comes in: the records of the models and of the stays. Goes out: sentences.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from mortcond.archs import row
@@ -107,9 +108,8 @@ def _floor(result: dict[str, Any]) -> Iterator[str]:
 def cautions(result: dict[str, Any]) -> Iterator[str]:
     """Yield what a reader of the figures has to know."""
     dataset = result["dataset"]
-    drifted = in_words(result["drift"])
-    if drifted:
-        yield drifted
+    if dataset.get("external"):
+        yield from filter(None, (_level(result), in_words(result["drift"])))
     yield f"Measured on {dataset['n']:,} stays of the {dataset['split']} split, {dataset['events']:,} of them deaths."
     if dataset["caution"]:
         yield f"The {dataset['split']} split is too small for the AUROC to mean anything ({dataset['caution']})."
@@ -133,6 +133,25 @@ def cautions(result: dict[str, Any]) -> Iterator[str]:
         of = result["noise"]["of"]
         yield f"Times are noisy: {of}, measured twice, differs from itself by {100 * worst:.0f} %."
     yield f"{PAPER_NOTE[0].upper()}{PAPER_NOTE[1:]}."
+
+
+def _level(result: dict[str, Any]) -> str | None:
+    """Say of another hospital's stays whose risks are shown to be too high or too low there, and what mends it."""
+    died = result["dataset"]["prevalence"]
+    off = [m for m in result["models"] if _excludes(m["calibration"]["intercept_ci95"], 0.0)]
+    if not off:
+        return None
+    told = []
+    for record in off[:3]:
+        direction = "low" if record["calibration"]["intercept"] > 0 else "high"
+        told.append(f"{record['label']} {100 * record['calibration']['mean_risk']:.1f} % (too {direction})")
+    more = f" and {len(off) - 3} more" if len(off) > 3 else ""
+    means = f"{100 * died:.1f} % of these stays died; the mean risk is {', '.join(told)}{more}"
+    return f"{means}: mortcond recalibrate MODEL {Path(result['dataset']['path']).name} brings a model to this level."
+
+
+def _excludes(ends: list[float] | None, value: float) -> bool:
+    return ends is not None and not ends[0] <= value <= ends[1]
 
 
 def _rounding(result: dict[str, Any]) -> Iterator[str]:

@@ -27,7 +27,7 @@ class Shift:
     measured_then: float | None  # None: not known
     median: float | None  # over the hours in which it was measured, in its unit; None: never measured
     median_then: float | None
-    shift: float  # of the mean of its column, in standard deviations of the training stays
+    shift: float | None  # of its column's mean, in standard deviations of the training stays; None: they are not known
     large: bool
 
 
@@ -39,8 +39,8 @@ def shifts(now: Dataset, split: Split, then: Split | None) -> list[Shift]:
     now, split
         The data set that is measured, and the split of it.
     then
-        The training split of the older data set, scaled alike; None: not at hand. The shift needs it not: scaled
-        training columns have mean 0.
+        The training split of the older data set, prepared alike; None: not at hand. The shift of a scaled column needs
+        it not: in training that has mean 0 and standard deviation 1.
     """
     record = now.meta.get("inputs")
     if not record or not len(split):
@@ -51,19 +51,28 @@ def shifts(now: Dataset, split: Split, then: Split | None) -> list[Shift]:
         variable = spec.variables[column.variable]
         if column.part in ("value", "static") and column.category < 0 and not variable.categories:
             found.append(_shift(spec, place, masks[place], split, then))
-    return sorted(found, key=lambda row: -abs(row.shift))
+    return sorted(found, key=lambda row: -abs(row.shift or 0.0))
 
 
 def _shift(spec: InputSpec, place: int, mask: int, split: Split, then: Split | None) -> Shift:
     variable = spec.variables[spec.columns[place].variable]
     measured, median = _seen(spec, place, mask, split)
     measured_then, median_then = _seen(spec, place, mask, then) if then is not None else (None, None)
-    mean_then = float(then.X[:, :, place].mean(dtype=np.float64)) if then is not None else 0.0
-    shift = float(split.X[:, :, place].mean(dtype=np.float64)) - mean_then
+    shift = _in_deviations(spec, place, split, then)
     rare = measured_then is not None and max(measured, measured_then) > SHARE * min(measured, measured_then)
-    return Shift(
-        variable.name, variable.unit, measured, measured_then, median, median_then, shift, abs(shift) > LARGE or rare
-    )
+    large = rare or abs(shift or 0.0) > LARGE
+    return Shift(variable.name, variable.unit, measured, measured_then, median, median_then, shift, large)
+
+
+def _in_deviations(spec: InputSpec, place: int, split: Split, then: Split | None) -> float | None:
+    """Return how far a column's mean lies from that in training, in standard deviations of training."""
+    own = float(split.X[:, :, place].mean(dtype=np.float64))
+    scaled = spec.scaled and spec.columns[place].scaled
+    if then is None or not len(then):
+        return own if scaled else None
+    old = then.X[:, :, place]
+    deviation = 1.0 if scaled else float(old.std(dtype=np.float64))
+    return (own - float(old.mean(dtype=np.float64))) / deviation if deviation else None
 
 
 def _seen(spec: InputSpec, place: int, mask: int, split: Split) -> tuple[float | None, float | None]:
@@ -83,11 +92,19 @@ def _in_units(spec: InputSpec, place: int, value: float) -> float:
     return float(np.expm1(raw)) if log else float(raw)
 
 
+def _how(row: Any) -> str:
+    """Say how a variable differs: by its mean, else by how often it is measured."""
+    if row["shift"] is not None and abs(row["shift"]) > LARGE:
+        return f"{row['shift']:+.2f} SD"
+    return f"measured in {100 * row['measured']:.0f} % of hours, then {100 * row['measured_then']:.0f} %"
+
+
 def in_words(rows: list[Any]) -> str | None:
     """Name the variables that differ most, in a sentence; None where none differs much. rows: as in results.json."""
     large = [row for row in rows if row["large"]]
     if not large:
         return None
-    named = ", ".join(f"{row['variable']} ({row['shift']:+.2f} SD)" for row in large[:4])
+    named = ", ".join(f"{row['variable']} ({_how(row)})" for row in large[:4])
     more = f" and {len(large) - 4} more" if len(large) > 4 else ""
-    return f"Inputs differ from the training stays: {named}{more} of {len(rows)} variables."
+    differ = f"These stays are not like the training stays in {named}{more} of {len(rows)} variables"
+    return f"{differ}. That alone is no sign of lost accuracy: the scores on these stays tell what it did."
