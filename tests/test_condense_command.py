@@ -9,10 +9,11 @@ import pytest
 from condense_networks import FEATURES, HOURS
 from condense_workspace import session, without_keras, without_tensorflow, write_dataset, write_parent
 
+from mortcond import dataset as datasets
 from mortcond.archs import ARCHS, Inputs, shaped, untrained
 from mortcond.commands import condense as room
 from mortcond.commands.condense import condense, render
-from mortcond.core.errors import LimitError, UsageError
+from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.deploy import metadata
 from mortcond.measure.plots.search import write_tradeoff
 from mortcond.network import Network
@@ -65,7 +66,9 @@ def test_the_test_split_is_read_once_and_only_for_the_choice(tmp_path, training,
     write_parent(tmp_path, "lstm")
     read = []
     load = room.datasets.load
-    monkeypatch.setattr(room.datasets, "load", lambda path, splits: read.append(tuple(splits)) or load(path, splits))
+    monkeypatch.setattr(
+        room.datasets, "load", lambda path, splits, *how: read.append(tuple(splits)) or load(path, splits, *how)
+    )
     result = run(tmp_path)
     assert read == [("train", "val"), ("test",)]
     assert result["chosen"]["test"]["stays"] == 90
@@ -290,7 +293,7 @@ def test_with_folds_the_choosing_is_repeated_and_all_stays_decide(tmp_path, trai
     assert (told["folds"], told["stays"], len(told["chosen"])) == (2, 790, 2)
     assert told["noninferior"] is True, "the linear candidate has learnt what the outcomes follow from"
     assert told["difference"]["value"] > 0.1
-    assert any(str(line).startswith("All 790 stays, choosing included") for line in render(result))
+    assert any(str(line).startswith("All 790 stays of 2 folds, choosing included") for line in render(result))
 
 
 def test_a_choosing_that_all_stays_cannot_confirm_exits_4(tmp_path, training, monkeypatch):
@@ -303,7 +306,7 @@ def test_a_choosing_that_all_stays_cannot_confirm_exits_4(tmp_path, training, mo
         folds_of(tmp_path, training, monkeypatch)
 
 
-def test_where_nothing_qualifies_in_a_fold_the_baseline_stays(tmp_path, training, monkeypatch):
+def test_folds_in_which_nothing_qualifies_speak_for_nothing(tmp_path, training, monkeypatch):
     calls = []
     real = room.search.chosen
 
@@ -312,6 +315,56 @@ def test_where_nothing_qualifies_in_a_fold_the_baseline_stays(tmp_path, training
         return best if best is None or not str(best["path"]).count("fold-") else None
 
     monkeypatch.setattr(room.search, "chosen", lambda records: calls.append(1) or only_at_first(records))
-    result = folds_of(tmp_path, training, monkeypatch)
-    assert result["folds"]["chosen"] == [None, None]
-    assert result["folds"]["difference"]["value"] == 0
+    with pytest.raises(LimitError, match="over 2 folds, 0 stays") as caught:
+        folds_of(tmp_path, training, monkeypatch)
+    told = caught.value.result["folds"]
+    assert told["chosen"] == [None, None]
+    assert (told["noninferior"], told["difference"]["value"]) == (None, None), "a difference of 0 would have said yes"
+
+
+def test_a_fold_in_which_nothing_qualifies_does_not_dilute_the_others(tmp_path, training, monkeypatch):
+    from mortcond.commands import condense_folds
+
+    real = condense_folds._one
+
+    def nothing_at_first(session, parent, data, folder, hunt):
+        found = real(session, parent, data, folder, hunt)
+        return condense_folds.Fold(None, None, None) if "fold-1" in folder.name else found
+
+    monkeypatch.setattr(condense_folds, "_one", nothing_at_first)
+    told = folds_of(tmp_path, training, monkeypatch, accept_undecided=True)["folds"]
+    assert told["chosen"][0] is None
+    assert told["chosen"][1] is not None
+    assert 390 <= told["stays"] <= 400
+    assert told["difference"]["value"] > 0.1
+
+
+def test_folds_do_not_overrule_a_test_split_that_shows_a_loss(tmp_path, training, monkeypatch):
+    pretend_on_the_test_split(monkeypatch, {"noninferior": False, "verdict": "inferior"})
+    with pytest.raises(LimitError, match="the test split shows it inferior"):
+        folds_of(tmp_path, training, monkeypatch)
+
+
+@pytest.mark.parametrize("outcome", [0, 1])
+def test_validation_stays_of_one_outcome_are_refused_before_the_search(tmp_path, training, outcome):
+    one_outcome(tmp_path, "val", outcome)
+    with pytest.raises(InputError, match="there is no AUROC to choose by"):
+        run(tmp_path)
+    assert not (tmp_path / "condense").exists()
+
+
+def test_test_stays_of_one_outcome_leave_it_undecided(tmp_path, training):
+    one_outcome(tmp_path, "test", 0)
+    with pytest.raises(LimitError, match=r"90 test stays \(0 deaths\) cannot tell") as caught:
+        run(tmp_path)
+    assert any("AUROC –" in str(line) or "AUROC -" in str(line) for line in render(caught.value.result))
+
+
+def one_outcome(workspace, part: str, outcome: int) -> None:
+    """Write a baseline whose data set has one outcome only in a split."""
+    write_dataset(workspace / "dataset.npz")
+    data = datasets.load(workspace / "dataset.npz")
+    own = getattr(data, part)
+    changed = replace(own, y=np.full_like(own.y, outcome))
+    datasets.save(workspace / "dataset.npz", replace(data, **{part: changed}))
+    write_parent(workspace, "lstm")

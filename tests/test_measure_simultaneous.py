@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mortcond import scores
 from mortcond.measure import comparison, crossval, simultaneous
 from mortcond.measure.intervals import resample_counts
+from mortcond.measure.judge import Judge
 from mortcond.measure.simultaneous import Trainings, bounds, decide, in_words
 
 
@@ -175,3 +176,15 @@ def test_a_form_that_loses_nothing_gets_its_yes_where_the_stays_can_tell():
     aurocs = np.stack([scores.auroc_of(*scores.Ranking(died, risk).deaths_and_stays(counts)) for risk in risks])
     pairs = [comparison.Pair(form, 0, "baseline") for form in range(1, 10)]
     assert all(one.noninferior for one in comparison.compare(died, risks, aurocs, pairs, 0.02))
+
+
+def test_a_risk_that_is_no_number_never_qualifies():
+    died = (np.arange(400) < 80).astype(np.uint8)
+    risk = died + np.random.default_rng(0).normal(size=400)
+    judge = Judge(died, np.arange(400), risk, "baseline", 0.1)
+    judge.see("broken", np.where(np.arange(400) == 7, np.nan, risk))
+    judge.see("same", risk)
+    told = judge.verdicts()
+    assert not told["broken"]["qualifies"]
+    assert told["broken"]["noninferior"] is None
+    assert told["same"]["noninferior"] is True, "and says nothing of the others"

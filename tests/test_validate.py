@@ -1,6 +1,7 @@
 """validate: what it trains, that it goes on where it stopped, what it says. Training is pretended, but once."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -219,3 +220,18 @@ def test_the_whole_chain_in_one_fold(workspace):
     assert found["lstm-int8"]["size_bytes"] < found["lstm"]["size_bytes"]
     assert found["dnn-integer"]["against"]["parent"]["vs"] == "dnn"
     assert all(0 <= record["auroc"] <= 1 for record in result["forms"])
+
+
+def test_a_changed_preset_is_trained_anew(workspace, training, monkeypatch):
+    """A preset's name stands for other settings in the next version: what was trained by the old ones is no result."""
+    run(workspace)
+    count = len(training)
+    monkeypatch.setitem(chain.archs.ARCHS, "lstm", replace(chain.archs.ARCHS["lstm"], shape={"width": 4, "layers": 1}))
+    run(workspace)
+    assert [call.forms for call in training[count:]] == [["lstm", "lstm-int8"]] * 3, "and nothing but that is"
+
+
+def test_the_answer_tells_how_the_networks_were_trained(workspace, training):
+    said = run(workspace)["answer"]["sentence"]
+    assert said.startswith("Cross-validated on all 120 stays"), "bench shows it above networks of another preset"
+    assert ", preset paper, one training of each:" in said

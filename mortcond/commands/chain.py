@@ -8,7 +8,7 @@ directory stands in a temporary folder here; nothing is chosen by the held-out s
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,17 @@ class HowToTrain:
     backend: str = Backend.auto
 
 
+def described(arch: str, how: HowToTrain) -> dict[str, Any]:
+    """Return sizes and settings of an architecture in full: what a preset's name stands for today."""
+    from mortcond.training import teacher
+    from mortcond.training.settings import preset
+
+    if arch == TREES:
+        return dict(teacher.TREES)
+    told = asdict(archs.shaped(arch, how.preset))
+    return told | asdict(preset(how.preset, arch)) if archs.known(arch).trainable else told
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What one form said and cost in one fold."""
@@ -159,7 +170,7 @@ class Chain:
         rounded = form.mode != "float32"
         moved = np.abs(risk - self.outcome(form.parent).risk).max() if rounded else None
         size = path.stat().st_size
-        return Outcome(risk, size, network.parameters, 0.0 if rounded else seconds, (rounded and float(moved)) or None)
+        return Outcome(risk, size, network.parameters, 0.0 if rounded else seconds, float(moved) if rounded else None)
 
     def network(self, form: Form) -> Any:
         """Return the trained network behind a form, as a `children.Parent`."""

@@ -28,7 +28,7 @@ from mortcond.condense.search import Recipe
 from mortcond.core.artifacts import atomic_file, refuse_existing, size_bytes
 from mortcond.core.calls import takes
 from mortcond.core.console import Bar
-from mortcond.core.errors import LimitError
+from mortcond.core.errors import InputError, LimitError
 from mortcond.core.locks import claim
 from mortcond.core.manifest import Manifest
 from mortcond.core.scratch import scratch_folder
@@ -41,6 +41,7 @@ from mortcond.deploy.runtime import Predictor
 from mortcond.measure.judge import Judge
 from mortcond.measure.plots.search import write_tradeoff
 from mortcond.measure.records import plain
+from mortcond.measure.tables import number
 from mortcond.measure.typography import rounded
 from mortcond.options.condense import Condense
 
@@ -84,6 +85,7 @@ def condense(session: Session, options: Condense) -> Record:
     path, manifest = choose_model(session, options.baseline, _is_uncondensed, "a trained model that is not condensed")
     parent = read_parent(session, path, manifest, options.dataset, splits=("train", "val"))
     settings = replace(parent.settings, epochs=options.epochs or parent.settings.epochs)
+    _refuse_one_outcome(parent.data.val, parent)
     claim(session.workspace / FOLDER)
     maker = CandidateMaker(session, parent, session.workspace / FOLDER, settings)
     found = _searched(maker, options, limits)
@@ -95,6 +97,16 @@ def condense(session: Session, options: Condense) -> Record:
     _write(maker.folder, result)
     _refuse_what_fails(result, found, options.accept_undecided)
     return result
+
+
+def _refuse_one_outcome(val: Split, parent: Parent) -> None:
+    """Raise InputError where the validation stays rank nothing: before the search, which takes long."""
+    if not 0 < val.y.sum() < len(val.y):
+        raise InputError(
+            f"{parent.dataset} has {len(val.y):,} validation stays, {int(val.y.sum()):,} of them deaths: there is no "
+            "AUROC to choose by.",
+            "Use a data set with deaths and survivors in its val split.",
+        )
 
 
 def _searched(maker: CandidateMaker, options: Condense, limits: Limits) -> "Search":
@@ -256,6 +268,7 @@ def _write(folder: Path, result: Record) -> None:
 def _refuse_what_fails(result: Record, found: Search, accept_undecided: bool) -> None:
     """Raise LimitError where nothing qualifies, or where the test split does not confirm the choice."""
     if result["chosen"] is not None:
+        _refuse_what_the_test_split_refutes(result)
         if result["folds"]:
             _refuse_what_the_folds_do_not_confirm(result, accept_undecided)
         else:
@@ -272,13 +285,18 @@ def _refuse_what_fails(result: Record, found: Search, accept_undecided: bool) ->
     raise LimitError(problem, _what_would_help(nearest, result), result, render)
 
 
-def _refuse_what_the_test_split_does_not_confirm(result: Record, accept_undecided: bool) -> None:
+def _refuse_what_the_test_split_refutes(result: Record) -> None:
+    """Whatever folds say of such choices: this very file was seen to be worse."""
     best = result["chosen"]
-    test = best["test"]
-    if test["noninferior"] is False:
+    if best["test"]["noninferior"] is False:
         problem = f"{best['name']} was chosen on the validation split, but the test split shows it inferior to the "
         problem += "baseline."
         raise LimitError(problem, f"{result['path']} is written, but not to be relied on.", result, render)
+
+
+def _refuse_what_the_test_split_does_not_confirm(result: Record, accept_undecided: bool) -> None:
+    best = result["chosen"]
+    test = best["test"]
     if test["noninferior"] is None and not accept_undecided:
         problem = f"{best['name']} was chosen on the validation split, but {test['stays']:,} test stays "
         problem += f"({test['deaths']:,} deaths) cannot tell whether it is as good: {difference_in_words(test)}."
@@ -343,12 +361,15 @@ def render(result: Record) -> Iterator[Any]:
         best = result["chosen"]
         test = best["test"]
         yield f"{result['path']}: {best['name']}, {best['parameters']:,} parameters, {describe(best)} (validation)"
-        yield f"Test split, looked at once: AUROC {test['auroc']:.3f}, {describe(best | test)}"
+        yield f"Test split, looked at once: AUROC {number(test['auroc'], '.3f')}, {describe(best | test)}"
     if result["folds"]:
         told = result["folds"]
-        chosen = ", ".join(name or "the baseline" for name in told["chosen"])
-        over = f"All {told['stays']:,} stays, choosing included, in {told['folds']} folds"
+        chosen = ", ".join(name or "nothing" for name in told["chosen"])
+        judged = sum(name is not None for name in told["chosen"])
+        of = f"{judged} of {told['folds']} folds" if judged < told["folds"] else f"{told['folds']} folds"
+        over = f"All {told['stays']:,} stays of {of}, choosing included"
         yield f"{over}: AUROC {difference_in_words(told)} to the baseline: {told['verdict']}. Chosen: {chosen}."
+        yield "One search a fold: what other random numbers would change is not counted."
     if result["plots"]:
         yield f"Trade-off: {', '.join(result['plots'])}"
 

@@ -4,8 +4,8 @@ Comes in: the baseline, its data, limits and recipes. Goes out: for every stay t
 without its patient, against that of the baseline that was trained without its patient; the verdict of all stays.
 
 In each fold the baseline is trained again on the training part, the whole search runs there with the fold's own
-validation stays, and only the chosen file predicts the held-out stays. Where nothing qualifies in a fold, the user
-would stay with the baseline: that is what counts there.
+validation stays, and only the chosen file predicts the held-out stays. Where nothing qualifies in a fold there is
+nothing to judge: its stays have no part, as a difference of 0 there would speak for files that nobody tried.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ from mortcond.commands.children import Parent
 from mortcond.condense import search
 from mortcond.core.scratch import scratch_folder
 from mortcond.core.session import Session
-from mortcond.dataset import Dataset
+from mortcond.dataset import Dataset, Split
 from mortcond.dataset import folds as folding
 from mortcond.deploy.directory import TFLITE, tflite_bytes
 from mortcond.deploy.runtime import Predictor
@@ -40,9 +40,9 @@ CHOSEN, BASELINE = "chosen", "baseline"
 class Fold:
     """What one fold gave."""
 
-    chosen: str | None  # the name of the file; None: nothing qualified, the baseline stays
+    chosen: str | None  # the name of the file; None: nothing qualified
     size_bytes: int | None
-    risks: np.ndarray  # (2, held-out stays): by the chosen file, by the baseline
+    risks: np.ndarray | None  # (2, held-out stays): by the chosen file, by the baseline
 
 
 def over_folds(
@@ -71,21 +71,33 @@ def over_folds(
     everything = folding.whole(datasets.load(parent.dataset))
     stays = everything.stays
     number = folding.assign(stays.y, stays.subject_id, folds, session.seed)
-    risks, found = np.empty((2, 1, 1, len(stays.y))), []
+    risks, found = np.full((2, 1, 1, len(stays.y)), np.nan), []
     with session.console.chain("Folds", folds) as (console, bar):
         for fold in range(folds):
             bar.advance(0, note=f"fold {fold + 1}")
             data = folding.cut(everything, number, fold, session.seed)
             own = replace(session, console=console)
             one = _one(own, parent, data, folder / f"fold-{fold + 1}-of-{folds}", hunt)
-            risks[:, 0, 0, number == fold] = one.risks
+            if one.risks is not None:
+                risks[:, 0, 0, number == fold] = one.risks
             found.append(one)
             bar.advance(1, note=one.chosen or "none is good enough")
-    held = HeldOut(stays.y, stays.subject_id, number[None], risks, (CHOSEN, BASELINE))
-    compared = crossval.compare(held, crossval.resample(held, seed=session.seed), [Pair(0, 1, BASELINE)], margin)[0]
-    told = {"folds": folds, "stays": len(stays.y), "deaths": int(stays.y.sum())}
-    told |= {"chosen": [one.chosen for one in found], "bytes": [one.size_bytes for one in found]}
-    return plain(told | {"difference": compared, "noninferior": compared.noninferior, "verdict": compared.verdict})
+    told = {"folds": folds, "chosen": [one.chosen for one in found], "bytes": [one.size_bytes for one in found]}
+    judged = [fold for fold, one in enumerate(found) if one.chosen]
+    return plain(told | _verdict(stays, number, risks, judged, margin, session.seed))
+
+
+def _verdict(stays: Split, number: np.ndarray, risks: np.ndarray, folds: list[int], margin: float, seed: int) -> Record:
+    """Return what the stays of some folds say of the files that were chosen there; `number`: the fold of each stay."""
+    rows = np.isin(number, folds)
+    told = {"stays": int(rows.sum()), "deaths": int(stays.y[rows].sum())}
+    if not folds:
+        unknown = {"value": None, "ci95": None, "low": None, "stays_needed": None}
+        return told | {"difference": unknown, "noninferior": None, "verdict": "cannot tell: no fold chose a file"}
+    fold = np.searchsorted(folds, number[rows])
+    held = HeldOut(stays.y[rows], stays.subject_id[rows], fold[None], risks[..., rows], (CHOSEN, BASELINE))
+    compared = crossval.compare(held, crossval.resample(held, seed=seed), [Pair(0, 1, BASELINE)], margin)[0]
+    return told | {"difference": compared, "noninferior": compared.noninferior, "verdict": compared.verdict}
 
 
 def _one(session: Session, parent: Parent, data: Dataset, folder: Path, hunt: Callable) -> Fold:
@@ -93,9 +105,11 @@ def _one(session: Session, parent: Parent, data: Dataset, folder: Path, hunt: Ca
         baseline = _trained_again(session, parent, replace(data, test=None), scratch)
         tried = hunt(session, baseline, folder)
         best = search.chosen(tried)
-        files = [Path(best["path"]) if best else baseline.path, baseline.path]
+        if best is None:
+            return Fold(None, None, None)
+        files = [Path(best["path"]), baseline.path]
         risks = np.stack([Predictor(file, trust_changed=True).predict(data.test.X) for file in files])
-    return Fold(best and best["name"], best and best["bytes"], risks)
+    return Fold(best["name"], best["bytes"], risks)
 
 
 def _trained_again(session: Session, parent: Parent, data: Dataset, scratch: Path) -> Parent:

@@ -121,19 +121,20 @@ def _jobs(
 ) -> Iterator[Job]:
     """Yield a job for every repeat, seed, fold and architecture, in the order of folds."""
     families = {form.arch: tuple(other for other in wanted if other.arch == form.arch) for form in wanted}
-    key = _key(sha256(source), plan, how)
+    digest = sha256(source)
+    keys = {arch: _key(digest, plan, how, arch) for arch in families}
     for repeat in range(plan.repeats):
         for seed in range(plan.seeds):
             for fold in range(plan.folds):
                 for arch, forms in families.items():
-                    name = f"{arch}-repeat{repeat + 1}-fold{fold + 1}-seed{seed + 1}-{key}.npz"
+                    name = f"{arch}-repeat{repeat + 1}-fold{fold + 1}-seed{seed + 1}-{keys[arch]}.npz"
                     path = target / "trainings" / name
                     yield Job(source, plan, fold_of_stay[repeat], repeat, fold, seed, forms, how, path)
 
 
-def _key(digest: str, plan: Plan, how: HowToTrain) -> str:
+def _key(digest: str, plan: Plan, how: HowToTrain, arch: str) -> str:
     """Return what the outcome of a training depends on beside its place in the plan, as a short hash."""
-    facts = [digest, plan.folds, plan.seed, asdict(how), __version__]
+    facts = [digest, plan.folds, plan.seed, asdict(how), chain.described(arch, how), __version__]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
@@ -236,7 +237,7 @@ def _result(
         for form in wanted
     ]
     with session.console.progress("Comparing", total=None):
-        judged = validation.judged(held, members, margin, resamples, session.seed)
+        judged = validation.judged(held, members, margin, resamples, session.seed, f"preset {how.preset}")
     facts = {"path": str(target), "measured_at": datetime.now(UTC).isoformat(timespec="seconds")}
     facts["dataset"] = {
         "path": str(source),

@@ -63,6 +63,8 @@ class Judge:
         return {name: _record(one, enough) for name, one in zip(names, found, strict=True)}
 
     def _resampled(self, risk: np.ndarray) -> np.ndarray:
+        if np.isnan(risk).any():  # it has no rank: whatever is counted then is no score
+            return np.full(len(self.counts), np.nan)
         return scores.auroc_of(*scores.Ranking(self.died, np.asarray(risk)).deaths_and_stays(self.counts))
 
 

@@ -70,8 +70,10 @@ class FormRecord:
     against: dict[str, Comparison | None]  # parent, baseline, linear, trees
 
 
-def judged(held: HeldOut, members: Sequence[Member], margin: float, resamples: int, seed: int) -> Record:
-    """Return `forms`, `answer`, `cautions` and what the verdicts are, all plain."""
+def judged(
+    held: HeldOut, members: Sequence[Member], margin: float, resamples: int, seed: int, trained: str = ""
+) -> Record:
+    """Return `forms`, `answer`, `cautions` and what the verdicts are, all plain; `trained`: how, in a word."""
     found = crossval.resample(held, resamples, seed)
     compared = _compared(held, found, members, margin)
     forms = [plain(_record(held, found, index, member, compared)) for index, member in enumerate(members)]
@@ -80,6 +82,7 @@ def judged(held: HeldOut, members: Sequence[Member], margin: float, resamples: i
     result = {"forms": forms, "stays": len(held.died), "deaths": int(held.died.sum()), "margin": margin}
     verdicts = simultaneous.told(told["condensed"], found.degrees is not None)
     result |= {"caution": too_few(held.died), "verdicts": verdicts, "families": told}
+    result["trained"] = trained
     result["runs"] = {"repeats": held.risks.shape[1], "folds": held.folds, "seeds": held.risks.shape[2]}
     return result | {"answer": answer(result), "cautions": list(cautions(result))}
 
@@ -163,8 +166,9 @@ def exceeds(record: Record) -> bool:
 def _sentence(
     result: Record, verdict: bool | None, chosen: Record | None, best: Record, verdicts: dict[Any, list[Record]]
 ) -> str:
-    once = "" if _several(result["runs"]) else ", one training of each"
-    on = f"Cross-validated on all {result['stays']:,} stays ({result['deaths']:,} deaths){once}"
+    once = "" if _several(result["runs"]) else "one training of each"
+    how = "".join(f", {told}" for told in (result["trained"], once) if told)
+    on = f"Cross-validated on all {result['stays']:,} stays ({result['deaths']:,} deaths){how}"
     if chosen is None:
         return f"{on}: every form of {best['name']} changes a stay's risk by more than rounding may."
     count = f"of {sum(map(len, verdicts.values()))} condensed forms of {best['name']}"
