@@ -208,6 +208,12 @@ KERAS = [
             RISK,
         ),
     ),
+    Case(
+        "BatchNormalization over the hours",
+        _sequential(layer("Dense", HOURS), layer("BatchNormalization", axis=1), layer("GRU", 3), RISK),
+        "axis = 1",
+    ),
+    Case("Masking, Rescaling, LSTM", _sequential(MASKING, layer("Rescaling", 0.5, 0.1), layer("LSTM", 4), RISK)),
     Case("BatchNormalization before a GRU", _sequential(layer("BatchNormalization"), layer("GRU", 3), RISK)),
     Case("GlobalAveragePooling1D", _sequential(LSTM_SEQUENCE, layer("GlobalAveragePooling1D"), RISK)),
     Case(

@@ -1,5 +1,6 @@
 """Keras' networks, read without Keras: each small one equals its framework, or is refused with its reason."""
 
+import h5py
 import numpy as np
 import pytest
 from networks_of_others import HOURS, KERAS, Case
@@ -40,3 +41,27 @@ def test_a_model_in_memory_is_the_same_network(case):
 
     if not case.refused:
         assert from_keras(case.make(), output=Output(case.output)).hours == HOURS
+
+
+@pytest.mark.parametrize("kind", ["Rescaling", "Normalization"])
+def test_a_mask_before_a_scaling_of_a_keras_that_may_not_hand_it_on_is_refused(kind, tmp_path):
+    scaling = {"Rescaling": {"scale": 0.5}, "Normalization": {"mean": 1.0, "variance": 4.0}}[kind]
+    layers = [keras.layers.Input((HOURS, 5)), keras.layers.Masking(), getattr(keras.layers, kind)(**scaling)]
+    model = keras.Sequential([*layers, keras.layers.LSTM(3), keras.layers.Dense(1, activation="sigmoid")])
+    model.save(tmp_path / "network.h5")
+    with h5py.File(tmp_path / "network.h5", "r+") as file:
+        file.attrs["keras_version"] = "3.0.0"
+    with pytest.raises(InputError, match=f"{kind}.*reads a mask, which not every Keras hands on"):
+        load(tmp_path / "network.h5", Given(compare=False))
+
+
+def test_the_axis_of_a_normalisation_inside_time_distributed_is_that_of_one_hour(tmp_path):
+    inner = keras.layers.BatchNormalization(axis=1)
+    layers = [keras.layers.Input((5, 5)), keras.layers.TimeDistributed(inner), keras.layers.LSTM(3)]
+    model = keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
+    generator = np.random.default_rng(0)
+    model.set_weights([generator.uniform(0.5, 1.5, array.shape) for array in model.get_weights()])
+    model.save(tmp_path / "network.keras")
+    network = load(tmp_path / "network.keras", Given(compare=False)).network
+    stays = probing_stays(network)
+    np.testing.assert_allclose(network.predict(stays), model.predict_on_batch(stays)[:, 0], atol=1e-5)

@@ -23,7 +23,8 @@ from mortcond.network import INPUT, Network
 MODELS = ("Sequential", "Model", "Functional", "Network")
 BY_KERAS: dict[str, type[Layer]] = {name: layer for layer in LAYERS.values() for name in layer.keras_names}
 IN_TRAINING_ONLY = ("SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization")
-WITHOUT_MASK = ("Normalization", "Rescaling")  # their Keras forms let go of a mask
+SCALING = ("Normalization", "Rescaling")  # whether they hand on a mask depends on the version of Keras
+MASK_IS_KEPT_SINCE = (3, 15)  # by these, as far as was tried
 WINDOW_HOURS = 48  # where the network takes any number of hours and nobody said how many
 WEIGHTLESS = "Weightless"  # our own layers that Keras lacks, by kind and configuration
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "PyFunc", "TFSMLayer")
@@ -184,8 +185,8 @@ class _Graph:
         return made
 
     def _fields(self, entry: dict[str, Any], value: Value) -> Fields:
-        version = self.stored.version
-        return Fields(_name(entry), kind_of(entry), entry["config"], version, self.builder.hours, value.width)
+        known = self.stored.version, self.builder.hours, value.width, 2 if value.hours else 1
+        return Fields(_name(entry), kind_of(entry), entry["config"], *known)
 
     def _refuse_keywords(self, name: str, kind: str, values: list[Any], keywords: dict[str, Any]) -> None:
         for keyword, value in keywords.items():
@@ -208,8 +209,11 @@ def _plain(graph: _Graph, fields: Fields, place: Place, values: list[Value]) -> 
         return _recurrent(graph, fields, layer, value)
     if layer.hours_out is False:
         return _over_all_hours(graph, fields, layer, value)
-    mask = None if fields.kind in WITHOUT_MASK else value.mask
-    return graph.builder.apply(fields.layer, layer, value, mask=mask)
+    if fields.kind in SCALING and value.mask is not None and fields.version < MASK_IS_KEPT_SINCE:
+        raise refusal(
+            fields.layer, fields.kind, "reads a mask, which not every Keras hands on here", "Scale before it."
+        )
+    return graph.builder.apply(fields.layer, layer, value)
 
 
 def _layer(fields: Fields, weights: list[np.ndarray]) -> Layer:
@@ -310,11 +314,13 @@ def _ends_in_softmax(graph: _Graph, fields: Fields, place: Place, values: list[V
 
 
 def _time_distributed(graph: _Graph, fields: Fields, place: Place, values: list[Value]) -> Value:
-    value, inner = _only(fields.layer, fields.kind, values), fields.take("layer")
+    value, inner = _only(fields.layer, fields.kind, values), dict(fields.take("layer"))
     known = ("Dense", "Activation", "BatchNormalization", "Dropout", *IN_TRAINING_ONLY)
     if kind_of(inner) not in known or not value.hours:
         fields.refuse(f"repeats a layer {kind_of(inner)}", f"Known are {', '.join(known)}.")
-    return graph.call(inner | {"name": fields.layer}, place, [value], {})
+    of_an_hour = {"axis": -1} if inner["config"].get("axis") in (1, [1]) else {}  # its axes are one fewer
+    inner |= {"name": fields.layer, "config": inner["config"] | of_an_hour}
+    return graph.call(inner, place, [value], {})
 
 
 def _bidirectional(graph: _Graph, fields: Fields, place: Place, values: list[Value]) -> Value:

@@ -42,6 +42,7 @@ class Fields:
     version: tuple[int, ...] = (3, 0)  # of the Keras that wrote it
     hours: int = 1  # of the network
     width: int = 1  # columns that come in
+    last_axis: int = 2  # of what comes in, stays first
     _read: set[str] = field(default_factory=set)
 
     def take(self, name: str, default: Any = None) -> Any:

@@ -57,7 +57,7 @@ def into_kernel(leading: Layer, layer: Any) -> Any:
 def _batch_normalisation(fields: Fields, weights: list[np.ndarray]) -> Normalisation:
     fields.harmless("momentum", "synchronized", "renorm", "renorm_clipping", "renorm_momentum", "fused")
     fields.harmless("virtual_batch_size", "adjustment")
-    fields.must("axis", -1, 1, 2, [1], [2], [-1])
+    fields.must("axis", -1, [-1], fields.last_axis, [fields.last_axis])
     scale, center = fields.take("scale", True), fields.take("center", True)
     arrays = fields.arrays(weights, *[(fields.width,)] * (2 + bool(scale) + bool(center)))
     gamma = arrays.pop(0).astype(float) if scale else 1.0
@@ -68,7 +68,7 @@ def _batch_normalisation(fields: Fields, weights: list[np.ndarray]) -> Normalisa
 
 def _standardisation(fields: Fields, weights: list[np.ndarray]) -> Normalisation:
     """Return the form of Keras' Normalization: moments of its own, or given in its configuration."""
-    fields.must("axis", -1, [-1], 2, [2], (-1,))
+    fields.must("axis", -1, [-1], (-1,), fields.last_axis, [fields.last_axis])
     fields.must("invert", False)
     given = [fields.take(name) for name in ("mean", "variance", "input_mean", "input_variance")]
     moments = [np.asarray(value, float).reshape(-1) for value in given if value is not None] or weights[:2]
