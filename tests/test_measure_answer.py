@@ -116,5 +116,7 @@ def test_another_hospitals_level_is_told_with_what_mends_it():
     first = next(cautions(result))
     assert "15.0 % of these stays died; the mean risk is low 5.0 % (too low), high 40.0 % (too high):" in first
     assert "mortcond recalibrate MODEL there.npz" in first
+    fitted = " ".join(cautions(result | {"dataset": there | {"recalibrated_here": ["right"]}}))
+    assert "The level of right was fitted to these very stays: its calibration here is no test of it" in fitted
     at_home = " ".join(cautions(result | {"dataset": there | {"external": None}}))
     assert "recalibrate" not in at_home

@@ -19,6 +19,7 @@ from mortcond.deploy import metadata
 from mortcond.deploy.recovered import recover
 from mortcond.deploy.runtime import Predictor
 from mortcond.deploy.tflite import build
+from mortcond.measure import candidates
 from mortcond.network import Network
 
 
@@ -82,6 +83,8 @@ def test_a_recalibrated_file_says_where_it_comes_from_and_can_be_moved_again(hos
     assert manifest.parent["sha256"] == sha256(path)
     assert [step["name"] for step in manifest.lineage] == ["dnn", "dnn-int8"]
     assert manifest.extra["recalibration"]["level"] == "slope"
+    assert candidates.read(first, "litert").recalibrated_on == [sha256(hospital / "there.npz")]
+    assert candidates.read(path, "litert").recalibrated_on == []
     moved = scores.recalibrated(np.array([0.3]), *(manifest.extra["recalibration"][n] for n in ("intercept", "slope")))
     assert told["threshold"] == pytest.approx(moved[0], rel=1e-4), "the same stays are beyond the threshold"
     second = run(hospital, first, level="intercept")

@@ -79,6 +79,7 @@ def _measure(
         models = evaluate([one for one, _ in ran], [cost for _, cost in ran], stays, question)
     described = _describe(data, split, stays)
     described["external"] = _external(data, described, candidates)
+    described["recalibrated_here"] = [c.label for c in candidates if described["sha256"] in c.recalibrated_on]
     drift = drifting.shifts(data, part, _learned_from(data)) if described["external"] else []
     result = {"machine": machine.describe(), "dataset": described, "models": models, "drift": drift, "left_out": failed}
     result |= {

@@ -110,6 +110,9 @@ def cautions(result: dict[str, Any]) -> Iterator[str]:
     dataset = result["dataset"]
     if dataset.get("external"):
         yield from filter(None, (_level(result), in_words(result["drift"])))
+    if dataset.get("recalibrated_here"):
+        named = ", ".join(dataset["recalibrated_here"])
+        yield f"The level of {named} was fitted to these very stays: its calibration here is no test of it."
     yield f"Measured on {dataset['n']:,} stays of the {dataset['split']} split, {dataset['events']:,} of them deaths."
     if dataset["caution"]:
         yield f"The {dataset['split']} split is too small for the AUROC to mean anything ({dataset['caution']})."

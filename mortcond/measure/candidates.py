@@ -84,6 +84,12 @@ class Candidate:
         return self.manifest.inputs.get("dataset", {}).get("sha256") if self.manifest else None
 
     @property
+    def recalibrated_on(self) -> list[str]:
+        """SHA-256 of the data set that its level was fitted to; empty where it keeps that of training."""
+        fitted = self.manifest.inputs.get("recalibration") if self.manifest else None
+        return [fitted["sha256"]] if fitted else []
+
+    @property
     def is_rounded(self) -> bool:
         """Whether it is its parent in fewer bits and nothing else."""
         return self.manifest is not None and self.manifest.command == "quantize" and self.quantization in TOLERANCE
