@@ -99,7 +99,7 @@ def raising(cell: str, kind: str) -> str:
 
 def missing_sql(cell: str) -> str:
     """Return the condition that a cell holds nothing."""
-    return f"({cell} IS NULL OR {_word(cell)} IN {_listed(MISSING)})"
+    return f"({cell} IS NULL OR {_among(cell, MISSING)})"
 
 
 def whole_sql(cell: str, otherwise: str = "NULL") -> str:
@@ -117,18 +117,12 @@ def whole_sql(cell: str, otherwise: str = "NULL") -> str:
         ELSE {otherwise} END"""
 
 
-def key_sql(cell: str) -> str:
-    """Return `whole_sql` for millions of rows: quick where a cell has no point; fails where it is no whole number."""
-    usual = f"CASE WHEN NOT contains({cell}, '.') THEN TRY_CAST({cell} AS BIGINT) END"
-    return f"coalesce({usual}, {whole_sql(cell, raising(cell, 'whole'))})"
-
-
 def flag_sql(cell: str, otherwise: str = "NULL") -> str:
     """Return the truth of a cell as BOOLEAN, FALSE where it is missing; see `flag`."""
     value = f"TRY_CAST({_word(cell)} AS DOUBLE)"
     return f"""CASE WHEN {cell} IS NULL OR {cell} = '0' THEN FALSE WHEN {cell} = '1' THEN TRUE
-        WHEN {_word(cell)} IN {_listed((*MISSING, *FALSE))} OR {value} = 0 THEN FALSE
-        WHEN {_word(cell)} IN {_listed(TRUE)} OR {value} = 1 THEN TRUE ELSE {otherwise} END"""
+        WHEN {_among(cell, (*MISSING, *FALSE))} OR {value} = 0 THEN FALSE
+        WHEN {_among(cell, TRUE)} OR {value} = 1 THEN TRUE ELSE {otherwise} END"""
 
 
 def seconds_sql(cell: str, otherwise: str = "NULL") -> str:
@@ -137,17 +131,16 @@ def seconds_sql(cell: str, otherwise: str = "NULL") -> str:
     A time with a zone is brought to UTC; one without is taken as it stands, so that differences are right where all
     times of a hospital are of one kind (`zone_sql` tells).
     """
-    usual = f"strlen({cell}) = 19 AND substr({cell}, 17, 1) = ':'"
+    plain = f"strlen({cell}) = 19 AND substr({cell}, 17, 1) = ':'"
+    usual = f"CASE WHEN {plain} THEN extract(epoch FROM TRY_CAST({cell} AS TIMESTAMP)) END"
     text = f"replace({_trimmed(cell)}, ',', '.')"
     bare = f"CASE WHEN {_zone(cell)} = '' THEN {text} ELSE regexp_replace({text}, ' ?([A-Za-z]+|[-+][0-9:]+)$', '') END"
-    return f"""CASE WHEN {usual} AND TRY_CAST({cell} AS TIMESTAMP) IS NOT NULL
-            THEN extract(epoch FROM TRY_CAST({cell} AS TIMESTAMP))
-        WHEN {missing_sql(cell)} THEN NULL
+    return f"""coalesce({usual}, CASE WHEN {missing_sql(cell)} THEN NULL
         WHEN regexp_full_match({_trimmed(cell)}, {_literal(_TIME)})
             THEN coalesce(extract(epoch FROM TRY_CAST({bare} AS TIMESTAMP)) - {_offset_seconds(cell)}, {otherwise})
         WHEN regexp_full_match({_trimmed(cell)}, {_literal(_SAS_TIME)})
             THEN coalesce(extract(epoch FROM try_strptime({_trimmed(cell)}, {list(_SAS_FORMS)})), {otherwise})
-        ELSE {otherwise} END"""
+        ELSE {otherwise} END)"""
 
 
 def zone_sql(cell: str) -> str:
@@ -180,6 +173,9 @@ def read(texts: pd.Series, kind: str) -> tuple[pd.Series, pd.Series]:
     cells hold something else (bool).
     """
     codes, distinct = pd.factorize(texts, use_na_sentinel=True)
+    if kind == "whole" and -1 not in codes and all(map(_plain, distinct)):  # as published: needs no SQL
+        found = pd.Series(distinct.astype("int64").take(codes), texts.index, dtype="Int64")
+        return found, pd.Series(False, texts.index)
     cells = pd.DataFrame({"c": pd.Series(distinct, dtype="object")})
     with _connection().cursor() as connection:
         connection.register("cells", cells)
@@ -189,6 +185,11 @@ def read(texts: pd.Series, kind: str) -> tuple[pd.Series, pd.Series]:
     picked, gap = values.take(codes), gaps.take(codes)  # -1, the last, is a cell that is not there
     picked.index = gap.index = texts.index
     return picked, picked.isna() & ~gap
+
+
+def _plain(text: object) -> bool:
+    """Say whether a cell is nothing but a few digits."""
+    return isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) < len(str(LONGEST))
 
 
 @cache
@@ -223,8 +224,11 @@ def _word(cell: str) -> str:
     return f"lower({_trimmed(cell)})"
 
 
-def _listed(texts: tuple[str, ...]) -> str:
-    return f"({', '.join(map(_literal, texts))})"
+def _among(cell: str, words: tuple[str, ...]) -> str:
+    """Return the condition that a cell is one of these words; IN would become a join that looks at every row, read or
+    not: this is looked at where a CASE has not been decided before.
+    """
+    return f"list_contains([{', '.join(map(_literal, words))}], {_word(cell)})"
 
 
 def _literal(text: str) -> str:

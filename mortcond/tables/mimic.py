@@ -118,8 +118,8 @@ def _scan_sql(event: EventTable, table: Table) -> str:
     return f"""
         SELECT k.subject_id, k.stay_id, {seconds} AS seconds, i.ref, e.value, coalesce(e.valueuom, '') AS unit
         FROM {table.sql(columns, optional=(event.flag,) if event.flag else ())} AS e
-        JOIN items AS i ON i.item_id = {cells.key_sql("e.itemid")}
-        JOIN kept AS k ON k.subject_id = {cells.key_sql("e.subject_id")} AND k.hadm_id = {cells.key_sql("e.hadm_id")}
+        JOIN items AS i ON i.item_id = {_key("e.itemid")}
+        JOIN kept AS k ON k.subject_id = {_key("e.subject_id")} AND k.hadm_id = {_key("e.hadm_id")}
         WHERE e.value IS NOT NULL {_of_stay(event)} {_unflagged(event)}
     """
 
@@ -128,8 +128,11 @@ def _of_stay(event: EventTable) -> str:
     if event.stay is None:
         return ""
     cell = f"e.{event.stay}"
-    stay = cells.whole_sql(cell, cells.raising(cell, "whole"))
-    return f"AND ({cell} IS NULL OR {cell} = k.stay_text OR coalesce({stay}, k.stay_id) = k.stay_id)"
+    return f"AND ({cell} IS NULL OR {cell} = k.stay_text OR coalesce({_key(cell)}, k.stay_id) = k.stay_id)"
+
+
+def _key(cell: str) -> str:
+    return cells.whole_sql(cell, cells.raising(cell, "whole"))
 
 
 def _unflagged(event: EventTable) -> str:

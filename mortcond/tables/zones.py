@@ -17,7 +17,7 @@ def checked(connection, tables: tuple[Table, ...]) -> tuple[str, ...]:
 
     Raises InputError where some have another offset and others have no zone.
     """
-    found = [(table, column, _kinds(connection, table, column)) for table in tables for column in TIMES]
+    found = [place for table in tables for place in _kinds(connection, table)]
     bare = next((place for *place, kinds in found if "" in kinds), None)
     offset = next((place for *place, kinds in found if kinds - {"", "UTC"}), None)
     utc = next((place for *place, kinds in found if "UTC" in kinds), None)
@@ -27,12 +27,15 @@ def checked(connection, tables: tuple[Table, ...]) -> tuple[str, ...]:
     return (f"{_named(utc)} is in UTC, {_named(bare)} has no zone: taken for UTC too",) if bare and utc else ()
 
 
-def _kinds(connection, table: Table, column: str) -> set[str]:
-    if not table.has(column):
-        return set()
-    rows = f"SELECT * FROM {table.sql((column,))} t LIMIT {LOOKED_AT}"
-    sql = f"SELECT DISTINCT {cells.zone_sql(f't.{column}')} AS zone FROM ({rows}) t"
-    return set(scan.frame(connection, sql, (table,)).zone.dropna())
+def _kinds(connection, table: Table) -> list[tuple[Table, str, set[str]]]:
+    """Return for each column of times which kinds of zone its first rows have."""
+    columns = tuple(filter(table.has, TIMES))
+    if not columns:
+        return []
+    rows = f"SELECT * FROM {table.sql(columns)} t LIMIT {LOOKED_AT}"
+    zones = ", ".join(f"{cells.zone_sql(f't.{column}')} AS {column}" for column in columns)
+    found = scan.frame(connection, f"SELECT DISTINCT {zones} FROM ({rows}) t", (table,))
+    return [(table, column, set(found[column].dropna())) for column in columns]
 
 
 def _named(place: list) -> str:
