@@ -263,3 +263,55 @@ def test_other_parquet_is_no_meds(tmp_path):
     write_parquet(tmp_path / "data" / "0.parquet", [{"a": "1"}], {"a": "BIGINT"})
     with pytest.raises(InputError, match="no records of a known form"):
         tables.detect(tmp_path)
+
+
+# Ids
+
+
+LARGE = 2**53
+IDS = ("subject_id", "time", "code", "numeric_value", "hadm_id", "icustay_id")
+
+
+def large(shift: int) -> Meds:
+    """Three patients whose ids a float of 64 bits takes for one another."""
+    made = Meds(columns=IDS)
+    for number in range(3):
+        ids = {"subject": LARGE + number, "hadm_id": LARGE + shift + number, "icustay_id": LARGE + 2 * shift + number}
+        for event in Meds().stay(subject=ids["subject"]).events:
+            made.events.append(event | {name: str(ids[name]) for name in ("hadm_id", "icustay_id")})
+        made.add("LAB//220045//bpm", 0.5, 60 + number, **ids)
+    return made
+
+
+def test_ids_beyond_the_floats_stay_what_they_are(tmp_path):
+    records = records_of(large(10), tmp_path)
+    assert records.stays.stay_id.tolist() == [LARGE + 20 + number for number in range(3)]
+    assert records.stays.subject_id.tolist() == [LARGE + number for number in range(3)]
+    assert tensor(records)["Heart Rate"][:, 0].tolist() == [60, 61, 62]
+
+
+def test_a_stay_belongs_to_the_admission_of_its_own_id(tmp_path):
+    made = large(10)
+    for event in made.events:  # the last one's hospital stay begins too late to hold its ICU stay, but has its id
+        if event["code"].startswith("HOSPITAL_ADMISSION") and event["hadm_id"] == str(LARGE + 12):
+            event["time"] = text(at(5))
+    records = records_of(made, tmp_path)
+    assert records.stays.stay_id.tolist() == [LARGE + 20 + number for number in range(3)]
+
+
+def test_an_id_that_lost_digits_is_refused(tmp_path):
+    folder = large(10).write(tmp_path / "in")
+    types = {name: "DOUBLE" if name == "icustay_id" else TYPES[name] for name in IDS}
+    write_parquet(folder / "data" / "train" / "0.parquet", large(10).events, types)
+    with pytest.raises(InputError, match=r"column ICUSTAY_ID: '9007199254741012.0' is no whole number"):
+        read(folder, tmp_path / "scratch", form=None)
+
+
+def test_a_patient_without_an_id_is_no_patient(tmp_path):
+    made = Meds().stay().add("LAB//220045//bpm", 0.5, 80).add("LAB//220045//bpm", 1.5, 99, subject=None)
+    folder = made.write(tmp_path / "in")
+    splits = [{"subject_id": "1", "split": "held_out"}, {"subject_id": None, "split": "train"}]
+    write_parquet(folder / "metadata" / "subject_splits.parquet", splits, {"subject_id": "BIGINT", "split": "VARCHAR"})
+    records = read(folder, tmp_path / "scratch", form=None)
+    assert records.stays.split.tolist() == ["test"]
+    assert tensor(records)["Heart Rate"].max() == 80

@@ -189,3 +189,47 @@ def test_a_text_for_a_number(tmp_path):
     hospital = Hospital4().stay(age="sixty").chart(220045, 88)
     with pytest.raises(InputError, match=r"patients.csv, row 2, column ANCHOR_AGE: 'sixty' is no whole number"):
         records_of(hospital, tmp_path)
+
+
+# Tables saved again
+
+
+LARGE = 2**53
+
+
+def patients(count: int = 3, first: int = 1) -> Hospital4:
+    made = Hospital4()
+    for number in range(first, first + count):
+        ids = {"subject": number, "hadm": 100 + number, "stay": 1000 + number}
+        made.stay(*ids.values()).chart(220045, 60 + number - first, **ids)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "reason"),
+    [
+        ("icustays", "subject_id", "no_admission"),
+        ("icustays", "hadm_id", "no_admission"),
+        ("patients", "subject_id", "no_admission"),
+        ("admissions", "hadm_id", "no_admission"),
+        ("diagnoses_icd", "hadm_id", "no_diagnosis"),
+        ("diagnoses_icd", "subject_id", "no_diagnosis"),
+        ("patients", "anchor_age", "age_unknown"),
+        ("patients", "anchor_year", "age_unknown"),
+        ("icustays", "los", "los_missing"),
+    ],
+)
+@pytest.mark.parametrize("mark", ["NA", "\\N", "", "NaN"])
+def test_a_gap_drops_the_one_stay(table, column, reason, mark, tmp_path):
+    made = patients()
+    made.rows[table][1][column] = mark
+    records = records_of(made, tmp_path)
+    assert records.dropped.to_numpy().tolist() == [[1002, reason]]
+    assert records.stays.stay_id.tolist() == [1001, 1003]
+
+
+def test_large_ids_stay_what_they_are(tmp_path):
+    records = records_of(patients(first=LARGE), tmp_path)
+    assert records.stays.stay_id.tolist() == [LARGE + 1000 + number for number in range(3)]
+    assert records.stays.subject_id.tolist() == [LARGE + number for number in range(3)]
+    assert tensor(records)["Heart Rate"][:, 0].tolist() == [60, 61, 62]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from mortcond.core.errors import InputError
-from mortcond.tables import Records, Request, charted, meds_codes, meds_stays, mimic3_cohort, scan
+from mortcond.tables import Records, Request, cells, charted, meds_codes, meds_stays, mimic3_cohort, scan
 from mortcond.tables.charted import Rules
 from mortcond.tables.meds_codes import Codes
 from mortcond.tables.mimic3_cohort import ADULT_YEARS, Cohort
@@ -23,7 +23,8 @@ from mortcond.variables import Variables
 
 COLUMNS = ("subject_id", "time", "code", "numeric_value")
 OPTIONAL = ("text_value", "hadm_id", "icustay_id")
-PARSED = {"subject_id": "number", "time": "date"}
+IDS = ("subject_id", "hadm_id", "icustay_id")
+PARSED = dict.fromkeys(IDS, "whole") | {"time": "seconds"}
 LABELS = ("subject_id", "prediction_time", "boolean_value")
 SPLITS = {"train": "train", "tuning": "val", "held_out": "test"}
 RULES = Rules(early=True, points=True)
@@ -107,20 +108,25 @@ def _cohort(connection, source: Path, data: Table, codes: Codes, request: Reques
 
 
 def _stay_events(connection, data: Table, codes: Codes, request: Request) -> pd.DataFrame:
-    """Return the events that tell of stays: subject_id, seconds, code, hadm_id and icustay_id (NaN: not told)."""
+    """Return the events that tell of stays: subject_id, seconds, code, hadm_id and icustay_id (NA: not told).
+
+    Ids are whole numbers of 64 bits (Int64): a float would make others of them beyond 2^53.
+    """
     scan.store(connection, request.scratch, "stay_codes", pd.DataFrame({"code": sorted(codes.of_stays)}, dtype="str"))
     sql = f"""
-        SELECT CAST(e.subject_id AS BIGINT) AS subject_id, extract(epoch FROM CAST(e.time AS TIMESTAMP)) AS seconds,
-               e.code, CAST(e.hadm_id AS DOUBLE) AS hadm_id, CAST(e.icustay_id AS DOUBLE) AS icustay_id
+        SELECT {", ".join(f"CAST({_parsed('e', id)} AS VARCHAR) AS {id}" for id in IDS)},
+               {_parsed("e", "time")} AS seconds, e.code
         FROM {data.sql(COLUMNS[:3], OPTIONAL)} e JOIN stay_codes c ON c.code = e.code
     """
-    return scan.frame(connection, sql, (data,), PARSED)
+    events = scan.frame(connection, sql, (data,), PARSED)
+    ids = {id: cells.read(events[id], "whole")[0] for id in IDS}
+    return events.assign(**ids).dropna(subset="subject_id").astype({"subject_id": "int64"})
 
 
 def _splits(connection, table: Table, stays: pd.DataFrame) -> pd.Series:
     """Return the split of each stay, by the file of the data set."""
     rows = scan.frame(connection, f"SELECT * FROM {table.sql(('subject_id', 'split'))} s", (table,))
-    rows = mimic3_cohort.numbers(rows, table, ("subject_id",), required=True)
+    rows = mimic3_cohort.whole_numbers(rows, table, ("subject_id",)).dropna(subset="subject_id")
     unknown = sorted(set(rows.split.dropna()) - set(SPLITS))
     if unknown:
         raise InputError(f"{table.files[0]}: {unknown[0]!r} is no split.", f"MEDS knows {', '.join(SPLITS)}.")
@@ -137,7 +143,7 @@ def _labelled(connection, cohort: Cohort, request: Request) -> tuple[Cohort, pd.
     """
     table = _label_table(request.outcomes)
     labels = scan.frame(connection, f"SELECT * FROM {table.sql(LABELS)} l", (table,))
-    labels = mimic3_cohort.numbers(labels, table, ("subject_id",), required=True)
+    labels = mimic3_cohort.whole_numbers(labels, table, ("subject_id",)).dropna(subset="subject_id")
     labels = mimic3_cohort.dates(labels, table, required=("prediction_time",), optional=())
     labels["outcome"] = labels.boolean_value.str.lower().map({"true": 1, "false": 0, "1": 1, "0": 0})
     mimic3_cohort.refuse_text(labels, table, labels.outcome.isna(), "boolean_value", "neither true nor false")
@@ -168,8 +174,8 @@ def _hits(connection, data: Table, codes: Codes, items, variables: Variables, re
     early = max(charted.early_seconds(variables).values(), default=0)
     sql = f"""
         SELECT k.subject_id, k.stay_id, e.seconds, e.ref, e.value, coalesce(e.unit, '') AS unit FROM (
-            SELECT CAST(d.subject_id AS BIGINT) AS subject_id, c.ref, c.unit,
-                   extract(epoch FROM CAST(d.time AS TIMESTAMP)) AS seconds, {_text_sql("d")} AS value
+            SELECT {_parsed("d", "subject_id")} AS subject_id, c.ref, c.unit, {_parsed("d", "time")} AS seconds,
+                   {_text_sql("d")} AS value
             FROM {data.sql(COLUMNS, OPTIONAL)} AS d JOIN codes AS c ON c.code = d.code
         ) e JOIN kept AS k ON k.subject_id = e.subject_id
           AND e.seconds >= k.intime - {early} AND e.seconds <= coalesce(k.outtime, e.seconds)
@@ -179,6 +185,12 @@ def _hits(connection, data: Table, codes: Codes, items, variables: Variables, re
     connection.execute(f"CREATE VIEW hits AS SELECT * FROM {parquet_sql(path)} WHERE value IS NOT NULL")
     stored = "laboratory results (LAB//RESULT) stand at the time they were stored, later than the sample was taken"
     return _valueless(connection, path, items, variables) + ((stored,) if codes.stored else ())
+
+
+def _parsed(relation: str, column: str) -> str:
+    """Return what a cell means; fails where it is something else."""
+    cell, kind = f"{relation}.{column}", PARSED[column]
+    return cells.READERS[kind](cell, cells.raising(cell, kind))
 
 
 def _text_sql(relation: str) -> str:

@@ -1,7 +1,8 @@
 """The stays of a MEDS data set, whose only table is events: from admissions, discharges, births.
 
 Comes in: the events that tell of stays (subject_id, seconds since 1970, code and, where the data set has them, hadm_id
-and icustay_id). Goes out: a row an ICU stay with the columns that the cohort asks for, and who died in hospital.
+and icustay_id, both Int64). Goes out: a row an ICU stay with the columns that the cohort asks for, and who died in
+hospital.
 
 A death counts by the code of the discharge from hospital: MEDS_DEATH may be months later, at home.
 """

@@ -80,6 +80,8 @@ def read_cohort(connection, source: Path, request: Request) -> Cohort:
     single = ~cohort.left.hadm_id.duplicated(keep=False)
     cohort.keep("multiple_stays_per_admission", "an admission with no other stay left", single)
     cohort.left = cohort.left.assign(age=_age(cohort.left))
+    if cohort.left.age.isna().any():
+        cohort.keep("age_unknown", "a known anchor_age and anchor_year", cohort.left.age.notna())
     adult = f"a patient of {ADULT_YEARS} years or more (anchor_age, moved on from anchor_year; no date of birth)"
     cohort.keep("age_lt_18", adult, cohort.left.age >= ADULT_YEARS)
     diagnosed = _diagnosed(connection, cohort.left, tables) if request.labels else np.ones(len(cohort.left), bool)
@@ -111,13 +113,14 @@ def _join(connection, stays: pd.DataFrame, tables: dict[str, Table]) -> pd.DataF
 
 def _patients(connection, table: Table) -> pd.DataFrame:
     patients = mimic3_cohort.rows_of(connection, table, PATIENT_FACTS, unique="subject_id")
-    patients = mimic3_cohort.numbers(patients, table, ("subject_id", "anchor_age", "anchor_year"), required=True)
+    patients = mimic3_cohort.whole_numbers(patients, table, ("subject_id", "anchor_age", "anchor_year"))
+    patients = patients.dropna(subset="subject_id")
     return mimic3_cohort.dates(patients, table, required=(), optional=("dod",))
 
 
 def _age(stays: pd.DataFrame) -> pd.Series:
     years = pd.to_datetime(stays.intime, unit="s").dt.year
-    return (stays.anchor_age + years - stays.anchor_year).astype("float64")
+    return (stays.anchor_age + years - stays.anchor_year).astype("Float64").to_numpy("float64", na_value=np.nan)
 
 
 def _diagnosed(connection, stays: pd.DataFrame, tables: dict[str, Table]) -> np.ndarray:
@@ -127,7 +130,8 @@ def _diagnosed(connection, stays: pd.DataFrame, tables: dict[str, Table]) -> np.
         same = " AND ".join(f"trim(c.{column}) = trim(d.{column})" for column in CODE)
         sql += f" JOIN {codes.sql(CODE)} AS c ON {same}"
     found = scan.frame(connection, sql, (diagnoses, *filter(None, [codes])))
-    return mimic3_cohort.among(stays, mimic3_cohort.numbers(found, diagnoses, ("subject_id", "hadm_id"), required=True))
+    found = mimic3_cohort.whole_numbers(found, diagnoses, ("subject_id", "hadm_id"))
+    return mimic3_cohort.among(stays, found.dropna().astype("int64"))
 
 
 FORM = mimic.Form(
