@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,6 +150,24 @@ def load_tables(server: Postgres, folder: Path, schema: str, types: dict[str, st
 # Spark
 
 
+@contextmanager
+def kept_session(cluster: "Cluster"):
+    """Open one session on a cluster for many tests: to start the processes of a session takes longer than most of them.
+
+    While it is open, `spark.session` gives it to whoever asks for this cluster, and does not close it.
+    """
+    from mortcond.tables.engines import spark
+
+    opened = spark.session
+
+    def session(master: str | None):
+        return nullcontext(found) if master == cluster.master else opened(master)
+
+    with opened(cluster.master) as found, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(spark, "session", session)
+        yield cluster
+
+
 def need_spark() -> None:
     """Skip where Spark cannot run."""
     if importlib.util.find_spec("pyspark") is None:
@@ -201,3 +219,35 @@ def spark_cluster(folder: Path, workers: int = 2):
             process.terminate()
         for process in cluster.processes:
             process.wait(20)
+
+
+@contextmanager
+def connect_server(folder: Path):
+    """Run a server of Spark Connect, which is a Spark of its own; give its address."""
+    need_spark()
+    for needed in ("grpc", "grpc_status", "google.rpc", "zstandard"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"no {needed} here: pip install 'mortcond[spark]'")
+    import pyspark
+
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    settings = {"spark.connect.grpc.binding.port": port, "spark.connect.grpc.binding.address": "127.0.0.1"}
+    settings |= {"spark.ui.enabled": "false", "spark.sql.warehouse.dir": folder / "warehouse"}
+    options = [part for name, value in settings.items() for part in ("--conf", f"{name}={value}")]
+    kind = "org.apache.spark.sql.connect.service.SparkConnectServer"
+    command = [Path(pyspark.__file__).parent / "bin" / "spark-submit", "--class", kind, "--master", "local[2]"]
+    environment = os.environ | {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": str(ROOT),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    with (folder / "connect.log").open("wb") as log:
+        jar = ["spark-internal"]
+        process = subprocess.Popen([*command, *options, *jar], env=environment, stdout=log, stderr=log, cwd=folder)
+    try:
+        wait_for(port, process)
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)

@@ -1,9 +1,11 @@
 """Stays scored on a Spark cluster: the rows of predict on one machine, byte by byte."""
 
+import duckdb
 import numpy as np
+import pandas as pd
 import pytest
 from deploy_workspace import session, workspace
-from engine_servers import free_port, need_spark, spark_cluster
+from engine_servers import free_port, kept_session, need_spark, spark_cluster
 
 from mortcond.commands import predict as room
 from mortcond.core.errors import InputError
@@ -14,7 +16,7 @@ VARIABLES = {"Heart Rate": (50, 120), "Systolic blood pressure": (80, 180), "Tem
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with spark_cluster(tmp_path_factory.mktemp("spark")) as running:
+    with spark_cluster(tmp_path_factory.mktemp("spark")) as running, kept_session(running):
         yield running
 
 
@@ -43,6 +45,56 @@ def test_the_rows_are_those_of_one_machine(cluster, folder, events, tmp_path):
     result = room.predict(session("predict", folder), folder / "lstm", events, out=tmp_path / "there.csv", **how)
     assert (tmp_path / "there.csv").read_text() == (tmp_path / "here.csv").read_text()
     assert (result["stays"], result["predicted"]) == (302, 300)
+
+
+def in_other_words(events, form: str):
+    """Return a folder with the events in another form, with the table of stays that belongs to it."""
+    rows = pd.read_csv(events, dtype=str, keep_default_na=False)
+    stays = pd.DataFrame({"stay_id": rows.stay_id.unique()})
+    stays = stays.assign(subject_id=stays.stay_id, intime="2130-02-04 04:00:00", age="70")
+    folder = events.parent / form
+    folder.mkdir()
+    if form == "time":
+        begin = pd.Timestamp("2130-02-04 04:00:00")
+        times = begin + pd.to_timedelta(rows.hours.astype(float).mul(3600).round(), unit="s")
+        rows = rows.assign(hours=times.dt.strftime("%Y-%m-%d %H:%M:%S")).rename(columns={"hours": "time"})
+    if form == "stays":  # some are not listed, one more is
+        stays = pd.concat([stays.iloc[10:], pd.DataFrame([{"stay_id": "7777", "subject_id": "1"}])]).fillna("NA")
+    if form == "spellings":  # a stay in two spellings, and rows of no stay
+        odd = rows.index % 2 == 1
+        rows["stay_id"] = rows.stay_id.where(~odd, rows.stay_id + ".0")
+        gaps = rows.iloc[:3].assign(stay_id=["NA", "", "\\N"], value="200")
+        rows = pd.concat([rows, gaps])
+    if form == "large":
+        large = rows.stay_id.map(lambda stay: str(2**60 + int(stay)))
+        rows, stays = rows.assign(stay_id=large), stays.assign(stay_id=large.unique())
+    rows.to_csv(folder / "events.csv", index=False)
+    stays.to_csv(folder / "stays.csv", index=False)
+    if form in ("large", "time"):
+        types = {"stay_id": "BIGINT", "time": "TIMESTAMP", "intime": "TIMESTAMP"}
+        for path in sorted(folder.glob("*.csv")):
+            source = duckdb.sql(f"SELECT * FROM read_csv('{path}', all_varchar = true)")
+            picked = ", ".join(f"CAST({name} AS {types.get(name, 'VARCHAR')}) AS {name}" for name in source.columns)
+            duckdb.sql(f"SELECT {picked} FROM source").write_parquet(str(path.with_suffix(".parquet")))
+            path.unlink()
+    return folder
+
+
+@pytest.mark.parametrize("form", ["stays", "time", "spellings", "large"])
+def test_stays_and_times_are_those_of_one_machine(form, cluster, folder, events, tmp_path):
+    records = in_other_words(events, form)
+    room.predict(session("predict", folder), folder / "lstm", records, out=tmp_path / "here.csv")
+    how = {"engine": "spark", "spark_master": cluster.master}
+    result = room.predict(session("predict", folder), folder / "lstm", records, out=tmp_path / "there.csv", **how)
+    assert (tmp_path / "there.csv").read_text() == (tmp_path / "here.csv").read_text()
+    assert result["stays"] == (302 - 10 + 1 if form == "stays" else 302)
+
+
+def test_an_id_that_is_no_number(cluster, folder, events, tmp_path):
+    events.write_text(events.read_text() + "P7,1,Heart Rate,80,\n")
+    how = {"engine": "spark", "spark_master": cluster.master, "out": tmp_path / "out.csv"}
+    with pytest.raises(InputError, match=r"events.csv, column STAY_ID: 'P7' is no number"):
+        room.predict(session("predict", folder), folder / "lstm", events, **how)
 
 
 def test_a_table_of_another_form(cluster, folder, tmp_path):

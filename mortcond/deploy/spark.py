@@ -1,10 +1,13 @@
 """Stays scored on a Spark cluster: the same files and the same code as on one machine, many partitions at a time.
 
-Comes in: a long table of events (the form `events`) as Spark reads it, and a `.tflite` file. Goes out: a row a stay.
-A partition holds whole stays; on its worker, which needs mortcond's small install and no TensorFlow, its rows become a
-file of events that is prepared and predicted like any other. The `.tflite` file travels with the function.
+Comes in: a long table of events (the form `events`) as Spark reads it, where there is one the table of stays beside it,
+and a `.tflite` file. Goes out: a row a stay. A partition holds whole stays; on its worker, which needs mortcond's small
+install and no TensorFlow, its rows become a folder of events and stays that is prepared and predicted like any other.
+The `.tflite` file travels with the function.
 """
 
+import posixpath
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,15 @@ from mortcond.core.session import Session
 from mortcond.deploy.risk_rows import doubts_of, of_batch, with_dropped
 from mortcond.deploy.runtime import Predictor
 from mortcond.deploy.stays import Stays
+from mortcond.tables import cells, scan
 from mortcond.tables.engines import spark
 
 SCHEMA = "stay_id bigint, risk double, never_measured string, warning string, reason string"
-EVENT_COLUMNS = ("stay_id", "hours", "minutes", "variable", "value", "unit", "text")
+TIMES = ("hours", "minutes", "time")
+EVENT_COLUMNS = ("stay_id", *TIMES, "variable", "value", "unit", "text")
+STAY_COLUMNS = ("stay_id", "subject_id", "intime", "age", "sex", "icu_type")
 NEEDED = ("stay_id", "variable", "value")
+KEY = "try_cast(try_cast(trim(stay_id) AS DECIMAL(38, 9)) AS BIGINT)"  # of a spelling of a whole number; NULL: of none
 ROWS_A_PARTITION = 500_000  # of events; the rows of one partition at a time are in the memory of the driver
 LEAST_PARTITIONS = 4
 BATCH_STAYS = 512
@@ -49,33 +56,38 @@ def scored(
     where = f"Spark ({master or spark.DEFAULT_MASTER})"
     names = _names(model)
     with spark.session(master) as session, spark.explained(where):
-        events = _events(session, data)
-        if not events.where(events.variable.isin(names)).take(1):
-            problem = f"{data} has no row with a variable of {model} in column variable."
-            raise InputError(problem, f"Its variables are {', '.join(names)}.")
-        partitions = max(-(-events.count() // ROWS_A_PARTITION), LEAST_PARTITIONS)
-        parted = events.repartitionByRange(partitions, "stay_id")  # whole stays, and in order: no sort of the rows
-        score = scorer(model.read_bytes(), frozenset(names), strict)
+        events, stays = _events(session, data), _stays(session, data)
+        rows = _checked(events, data, names, model)
+        rows += 0 if stays is None else _checked(stays, f"{data}, its table of stays")
+        partitions = max(-(-rows // ROWS_A_PARTITION), LEAST_PARTITIONS)
+        tagged = _together(events, stays)
+        parted = tagged.repartitionByRange(partitions, "key")  # whole stays, and in order: no sort of the rows
+        score = scorer(model.read_bytes(), frozenset(names), strict, data)
         with console.progress(f"Predicting on {where}"):
             for row in parted.mapInPandas(score, SCHEMA).toLocalIterator():
                 yield row.asDict()
 
 
-def scorer(model: bytes, names: frozenset[str], strict: bool) -> Callable[[Iterator], Iterator]:
-    """Return the function that Spark runs on each partition (pandas DataFrames of events in, of stays out).
+def scorer(model: bytes, names: frozenset[str], strict: bool, data: str) -> Callable[[Iterator], Iterator]:
+    """Return the function that Spark runs on each partition (pandas DataFrames of `_together` in, of stays out).
 
     names: under which the model's variables come; a partition without any of them holds stays without a measurement.
     """
 
     def score(frames: Iterator) -> Iterator:
         with scratch_folder() as folder:
-            events, path = Path(folder, "events.csv"), Path(folder, "model.tflite")
-            stays, known = _written(frames, events, names)
+            records, path = folder / "records", folder / "model.tflite"
+            records.mkdir()
+            stays, known = _written(frames, records, names)
             path.write_bytes(model)
-            if known:
-                yield from _scored(path, events, strict)
-            elif stays:
-                yield from _unmeasured(path, stays)
+            try:
+                if known:
+                    yield from _scored(path, records, strict)
+                elif stays:
+                    yield from _unmeasured(path, stays)
+            except InputError as error:  # the folder is gone when it is told
+                problem = error.problem.replace(f"{records}/", f"{data}, a part of its ")
+                raise InputError(problem, error.remedy) from None
 
     return score
 
@@ -108,15 +120,18 @@ def _frame(found: list[dict[str, Any]]):
     return pd.DataFrame(rows).astype({"stay_id": "int64", "risk": "float64"})
 
 
-def _written(frames: Iterator, path: Path, names: frozenset[str]) -> tuple[set[int], bool]:
-    """Write the rows of a partition as one CSV; return its stays, and whether any row has one of the names."""
+def _written(frames: Iterator, folder: Path, names: frozenset[str]) -> tuple[set[int], bool]:
+    """Write the rows of a partition as CSVs of events and stays; return its stays, and whether a row has a name."""
     stays: set[int] = set()
     known = False
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for number, frame in enumerate(frames):
-            frame.to_csv(file, index=False, header=number == 0)
-            stays |= set(frame.stay_id.dropna().astype("int64").tolist())
-            known = known or bool(frame.variable.isin(names).any())
+    for frame in frames:
+        for table, rows in frame.groupby("record"):
+            columns = [column for column in rows if column.startswith(f"{table}_")]
+            path = folder / f"{table}.csv"
+            own = rows[columns].set_axis([column.partition("_")[2] for column in columns], axis=1)
+            own.to_csv(path, mode="a", index=False, header=not path.exists())
+            known = known or (table == "events" and bool(own.variable.isin(names).any()))
+            stays |= set(map(cells.whole, own.stay_id.unique()))
     return stays, known
 
 
@@ -136,17 +151,78 @@ def _names(model: Path) -> list[str]:
 
 
 def _events(session, data: str):
-    """Return the events as a DataFrame of Spark, with the columns that count, as text but for the stay."""
+    """Return the events as a DataFrame of Spark: the columns that count, as text, and the key of their stay."""
     frame = _table(session, data)
-    names = {column.lower(): column for column in frame.columns}
+    names = _lower(frame)
     missing = [column for column in NEEDED if column not in names]
-    missing += [] if "hours" in names or "minutes" in names else ["hours"]
+    missing += [] if any(time in names for time in TIMES) else ["hours"]
     if missing:
         problem = f"{data} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}."
-        raise InputError(problem, "Give it stay_id, hours or minutes, variable, value.")
-    kept = [column for column in EVENT_COLUMNS if column in names]
-    texts = [frame[names[column]].cast("string").alias(column) for column in kept if column != "stay_id"]
-    return frame.select(frame[names["stay_id"]].cast("bigint").alias("stay_id"), *texts)
+        raise InputError(problem, "Give it stay_id, hours, minutes or time, variable, value.")
+    return _texts(frame, EVENT_COLUMNS)
+
+
+def _stays(session, data: str):
+    """Return the table of stays beside the events, as `_events`; None where there is none."""
+    frame = _beside(session, data)
+    if frame is None:
+        return None
+    missing = [column for column in STAY_COLUMNS[:2] if column not in _lower(frame)]
+    if missing:
+        problem = f"The table of stays of {data} has no column {', '.join(missing)}; it has {', '.join(frame.columns)}."
+        raise InputError(problem, "Give it stay_id and subject_id.")
+    return _texts(frame, STAY_COLUMNS)
+
+
+def _lower(frame) -> dict[str, str]:
+    return {column.strip().lower(): column for column in frame.columns}
+
+
+def _texts(frame, wanted: tuple[str, ...]):
+    from pyspark.sql import functions
+
+    names = _lower(frame)
+    kept = [functions.col(f"`{names[column]}`").cast("string").alias(column) for column in wanted if column in names]
+    return frame.select(*kept).withColumn("key", functions.expr(KEY))
+
+
+def _checked(frame, what: str, names: list[str] | None = None, model: Path | None = None) -> int:
+    """Return how many rows there are.
+
+    Raises InputError where a stay_id is no whole number, or none of the names is there.
+    """
+    from pyspark.sql import functions as of
+
+    gap = of.lower(of.trim("stay_id")).isin(*cells.MISSING)
+    wrong = of.min(of.when(of.col("key").isNull() & ~gap, of.col("stay_id")))
+    known = of.sum(of.col("variable").isin(names).cast("int")) if names is not None else of.lit(1)
+    rows, cell, found = frame.agg(of.count(of.lit(1)), wrong, known).collect()[0]
+    if cell is not None:
+        raise InputError(f"{what}, column STAY_ID: {cell!r} is {cells.fault(cell, 'whole')}.", "Mend the row.")
+    if not found:
+        problem = f"{what} has no row with a variable of {model} in column variable."
+        raise InputError(problem, f"Its variables are {', '.join(names)}.")
+    return rows
+
+
+def _together(events, stays):
+    """Return the rows of both tables in one, so that those of a stay come together: record says which table.
+
+    Where there is a table of stays, rows of others are left out, as on one machine.
+    """
+    events = events.where("key IS NOT NULL")
+    if stays is None:
+        return _tagged(events, "events")
+    stays = stays.where("key IS NOT NULL")
+    listed = events.join(stays.select("key").distinct(), "key", "left_semi")
+    return _tagged(listed, "events").unionByName(_tagged(stays, "stays"), allowMissingColumns=True)
+
+
+def _tagged(frame, record: str):
+    from pyspark.sql import functions
+
+    own = [functions.col(name).alias(f"{record}_{name}") for name in frame.columns if name != "key"]
+    return frame.select("key", functions.lit(record).alias("record"), *own)
 
 
 def _table(session, data: str):
@@ -155,9 +231,44 @@ def _table(session, data: str):
             raise InputError(f"Spark knows no table {data}.", "Name a path, or catalog.schema.table.")
         return session.table(data)
     path = Path(data)
-    if path.is_dir() and any(path.glob("events.*")):
-        path = next(iter(sorted(path.glob("events.*"))))
-    address = path.resolve().as_uri() if path.exists() else data
-    if address.lower().endswith((".csv", ".csv.gz")):
-        return session.read.options(**spark.CSV_OPTIONS).csv(address)
-    return session.read.parquet(address)
+    if not path.is_dir():
+        return _read(session, _address(data))
+    found = scan.find(path, "events")
+    return _read(session, *map(str, found.files)) if found else _read(session, data)  # Parquet, if not
+
+
+def _beside(session, data: str):
+    """Return the table `stays` that is where the events are, None where there is none."""
+    if not spark.is_path(data):
+        name = ".".join([*data.split(".")[:-1], "stays"])
+        return session.table(name) if session.catalog.tableExists(name) else None
+    path = Path(data)
+    if path.exists():
+        folder = path if path.is_dir() and scan.find(path, "events") else path.parent
+        found = scan.find(folder, "stays")
+        return _read(session, *map(str, found.files)) if found else None
+    folder, name = posixpath.split(data.rstrip("/"))
+    if not re.match(r"events\b", name):
+        return None
+    return _tried(session, f"{folder}/{name.replace('events', 'stays', 1)}")
+
+
+def _tried(session, address: str):
+    from pyspark.errors import AnalysisException
+
+    try:
+        frame = _read(session, address)
+        return frame if frame.columns else None
+    except AnalysisException:
+        return None
+
+
+def _read(session, *places: str):
+    addresses = list(map(_address, places))
+    if addresses[0].lower().endswith((".csv", ".csv.gz")):
+        return session.read.options(**spark.CSV_OPTIONS).csv(addresses)
+    return session.read.parquet(*addresses)
+
+
+def _address(data: str) -> str:
+    return Path(data).resolve().as_uri() if Path(data).exists() else data
