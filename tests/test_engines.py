@@ -113,6 +113,32 @@ def test_ids_that_another_program_saved_as_decimals_join(folder, tmp_path):
     assert len(rows_of_duckdb(tmp_path / "in", sql)) == len(rows_of_duckdb(folder, sql)) == 2
 
 
+def test_ids_of_19_digits_join_exactly(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "in")
+    charts, large = tmp_path / "in" / "CHARTEVENTS.csv", 2**62
+    for near in (100, 200, 300):
+        charts.write_text(charts.read_text().replace(f",{near},{near}0,", f",{large + near // 100},{near}0,"))
+    sql = portable.statement(BIG3[:1], [211], [large + 1], "duckdb")
+    rows = rows_of_duckdb(tmp_path / "in", sql)
+    assert {row[2] for row in rows} == {str(large + 1)}
+    assert len(rows) == 2
+
+
+def test_postgresql_joins_ids_of_19_digits(server, tmp_path):
+    large = 2**62
+    made = Hospital()
+    for number in range(3):
+        ids = {"subject": large + number, "hadm": large + 10 + number, "icustay": large + 20 + number}
+        made.stay(**ids).chart(211, 80 + number, **ids)
+    folder = made.write(tmp_path / "in")
+    names = ("subject_id", "hadm_id", "icustay_id")
+    types = {f"{path.stem.lower()}.{name}": "BIGINT" for path in folder.glob("*.csv") for name in names}
+    load_tables(server, folder, "wide_ids", types)
+    records = by_postgres(server, "wide_ids", tmp_path / "1")
+    assert tensor(records)["Heart Rate"][:, 0].tolist() == [80, 81, 82]
+    same(records, read(folder, tmp_path / "2"))
+
+
 def test_bigquery_has_its_own_words(folder):
     sql = portable.statement(BIG3, [211], [100], "bigquery")
     assert "UNNEST([" in sql

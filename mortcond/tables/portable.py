@@ -42,13 +42,17 @@ def _select(table: BigTable, dialect: str) -> str:
     return f"""SELECT '{table.name}' AS source,
   {picked}
 FROM {table.relation} e
-JOIN items i ON i.itemid = {_id("e.itemid")}
-JOIN kept k ON k.hadm_id = {_id("e.hadm_id")}
+JOIN items i ON i.itemid = {_id("e.itemid", dialect)}
+JOIN kept k ON k.hadm_id = {_id("e.hadm_id", dialect)}
 WHERE e.value IS NOT NULL AND e.charttime IS NOT NULL"""
 
 
-def _id(cell: str) -> str:
-    return f"CAST(CAST({cell} AS NUMERIC) AS BIGINT)"  # DOUBLE is no type of PostgreSQL; 142345.0 is an id too
+def _id(cell: str, dialect: str) -> str:
+    """Return an id as a number; 142345.0 is one too, and so is one of 19 digits, which a bare NUMERIC may not hold.
+
+    DOUBLE is no type of PostgreSQL, and BigQuery's NUMERIC always has 29 digits before its point.
+    """
+    return f"CAST(CAST({cell} AS {'NUMERIC' if dialect == 'bigquery' else 'DECIMAL(38, 0)'}) AS BIGINT)"
 
 
 def _small(column: str, values: Iterable[int], dialect: str) -> str:
