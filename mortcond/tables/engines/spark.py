@@ -9,7 +9,9 @@ import csv
 import logging
 import os
 import re
+import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -17,12 +19,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import mortcond
+from mortcond.core import signals
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
-from mortcond.tables import scan
+from mortcond.tables import cells, scan
 
 DEFAULT_MASTER = "local[2]"
 ENDINGS = (".parquet", ".csv", ".csv.gz", "")
@@ -37,9 +41,11 @@ LAUNCH = {
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG_SETTINGS.as_uri()}",
 }
+IDS = ("subject_id", "hadm_id", "icustay_id", "stay_id", "itemid")
 BATCH_ROWS = 10_000
 CONNECT_SECONDS = 10
 WATCH_SECONDS = 2
+JAVA_SECONDS = 10  # to end by itself
 MASTER_PATIENCE_SECONDS = 60
 
 
@@ -61,7 +67,7 @@ class SparkEngine:
             return None
         view = f"mortcond_{table.lower()}"
         with explained(self.where):
-            frame.createOrReplaceTempView(view)
+            _with_gaps(frame).createOrReplaceTempView(view)
             self.found[table] = view
             return tuple(column.lower() for column in frame.columns)
 
@@ -125,6 +131,17 @@ class SparkEngine:
         return None
 
 
+def _with_gaps(frame):
+    """Return a table whose ids are NULL where a text says that there is none (NA, \\N): a cast would fail."""
+    from pyspark.sql import functions as of
+
+    ids = [name for name, kind in frame.dtypes if kind == "string" and name.strip().lower() in IDS]
+    for name in ids:
+        cell = of.col(f"`{name}`")
+        frame = frame.withColumn(name, of.when(~of.lower(of.trim(cell)).isin(*cells.MISSING), cell))
+    return frame
+
+
 def is_path(source: str) -> bool:
     """Say whether a SOURCE is a path and no catalog.schema."""
     return "/" in source or "\\" in source or Path(source).exists()
@@ -156,7 +173,7 @@ def session(master: str | None) -> Iterator[object]:
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # it prints each failed query as JSON
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
     where = f"Spark ({master or DEFAULT_MASTER})"
-    with explained(where):
+    with explained(where), _own_interrupt():
         builder = SparkSession.builder.appName("mortcond")
         if (master or "").startswith("sc://"):
             found = builder.remote(master).getOrCreate()
@@ -166,11 +183,88 @@ def session(master: str | None) -> Iterator[object]:
             found = builder.master(master or DEFAULT_MASTER).getOrCreate()
         for key, value in SETTINGS.items():
             found.conf.set(key, value)
+    end = found.stop
     try:
-        with _watched(found, master):
+        with _heard(found), _watched(found, master):
             yield found
+    except KeyboardInterrupt:
+        end = partial(_abandon, found)
+        raise
     finally:
-        found.stop()
+        end()
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Keep what Ctrl-C does as it was: Spark's own handler asks Java something in the middle of another answer."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _heard(session) -> Iterator[None]:
+    """See that a signal which means the end is the end: Java ends at once, whatever becomes of the exception here.
+
+    It may be raised where Python swallows it (py4j's answers to the garbage collector). What fails since is no fault.
+    """
+    came: list[int] = []
+
+    def end(number, frame) -> None:
+        came.append(number)
+        if _java(session) is not None:
+            _java(session).terminate()
+        before[number](number, frame)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *signals.ENDINGS)}
+    mine = [number for number, handler in before.items() if callable(handler)]
+    if threading.current_thread() is not threading.main_thread():
+        mine = []
+    told = sys.unraisablehook
+    sys.unraisablehook = lambda fault: None if issubclass(fault.exc_type, KeyboardInterrupt) else told(fault)
+    for number in mine:
+        signal.signal(number, end)
+    try:
+        yield
+    except Exception:
+        if not came:
+            raise
+    finally:
+        sys.unraisablehook = told
+        for number in mine:
+            signal.signal(number, before[number])
+    if came:
+        raise KeyboardInterrupt
+
+
+def _java(session) -> subprocess.Popen | None:
+    """Return the process of Java that serves a session; None of one of Spark Connect."""
+    return getattr(getattr(getattr(session, "_sc", None), "_gateway", None), "proc", None)
+
+
+def _abandon(session) -> None:
+    """End Spark in the middle of a job: over a connection that waits for an answer Java can be asked nothing more.
+
+    Java's own hooks then tell the cluster, and take away what was written to disk.
+    """
+    from pyspark import SparkContext
+
+    java = _java(session)
+    if java is None:  # Spark Connect: the server goes on, without this job
+        session.interruptAll()
+        session.stop()
+        return
+    java.terminate()
+    try:
+        java.wait(JAVA_SECONDS)
+    except subprocess.TimeoutExpired:
+        java.kill()
+        java.wait()
+    type(session)._instantiatedSession = type(session)._activeSession = None  # the next session starts another Java
+    SparkContext._active_spark_context = SparkContext._gateway = SparkContext._jvm = None
 
 
 def _same_python(master: str | None) -> dict[str, str]:
