@@ -212,6 +212,14 @@ def test_too_few_deaths_never_give_a_verdict():
     assert any("too few" in line for line in result["cautions"])
 
 
+def test_the_answer_asks_for_more_trainings_where_stays_alone_would_not_do():
+    undecided = {"noninferior": None, "stays_needed": None, "training_share": 0.2}
+    assert "more of them (--seeds) would help" in validation._missing(undecided)
+    assert validation._missing(undecided | {"training_share": None}) == ""
+    assert validation._missing(undecided | {"stays_needed": 5123}).startswith("; about 5,")
+    assert validation._missing(undecided | {"noninferior": True, "stays_needed": 5123}) == ""
+
+
 def test_one_training_of_each_is_said_to_be_one():
     held = held_out(seeds=1)
     named = HeldOut(held.died, held.subject_id, held.fold, held.risks, ("lstm", "lstm-int8"))

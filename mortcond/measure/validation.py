@@ -28,7 +28,6 @@ FOLDER, RESULTS = "validate", "results.json"
 AGAINST = ("parent", "baseline", "linear", "trees")  # what a form is compared with
 CONDENSED = ("parent", "baseline")  # one family of verdicts: what condensation costs
 REFERENCES = ("linear", "trees")  # and two more: what a form is worth
-LARGE_SHARE = 0.5  # of the variance of a difference, from which on it is the trainings that leave it undecided
 
 
 @dataclass(frozen=True)
@@ -192,8 +191,8 @@ def _missing(compared: Record) -> str:
         return ""
     if compared["stays_needed"]:
         return f"; about {rounded(compared['stays_needed']):,} stays would decide it"
-    if (compared["training_share"] or 0.0) > LARGE_SHARE:
-        return "; its trainings differ too much for more stays to decide it: more of them (--seeds) would"
+    if compared["training_share"]:
+        return "; its trainings differ too much for more stays alone to decide it: more of them (--seeds) would help"
     return ""
 
 
