@@ -5,8 +5,10 @@
 
 `sizes` takes the two networks of MORTCOND_TEST_DATA/pretrained and the 57 stays of the MIMIC-III demo, prepared as they
 want them: the original file, TensorFlow's converter (float32, and 8 bits by its dynamic range), ONNX Runtime, and the
-files of mortcond. Rounds go through all runtimes; a time is the median over rounds of 20 calls with one stay, one
-thread. `table` makes each network of `networks_of_others` and says how far import is from its framework, or why it was
+files of mortcond, in 8 bits rounded by stays of PhysioNet 2012 prepared in the same way, so by none of the 57. Rounds
+go through all runtimes; a time is the median over rounds of 20 calls with one stay, one thread.
+
+`table` makes each network of `networks_of_others` and says how far import is from its framework, or why it was
 refused.
 """
 
@@ -34,6 +36,7 @@ from mortcond.network import Network
 ROOT = Path(__file__).resolve().parent.parent.parent
 NETWORKS = {"bidirectional LSTM": "k_lstm", "channel by channel": "r2k"}
 CALLS = 20  # a round
+STAYS_TO_ROUND_BY = 512
 
 
 def sizes(data: Path, rounds: int) -> None:
@@ -41,12 +44,13 @@ def sizes(data: Path, rounds: int) -> None:
     folder = data / "pretrained"
     with tempfile.TemporaryDirectory() as scratch:
         x = prepared_stays(data, folder, Path(scratch))
+        learnt = prepared_stays(data, folder, Path(scratch), "physionet2012")[:STAYS_TO_ROUND_BY]
     for label, start in NETWORKS.items():
         path = next(folder.glob(f"{start}*.state"))
         network = load(path, Given(compare=False)).network
         print(f"\n{label}, {network.parameters:,} parameters; the original file: {path.stat().st_size:,} bytes")
         print("| form | bytes | us a stay | largest difference of a risk |\n| --- | ---: | ---: | ---: |")
-        runs = forms(network, x)
+        runs = forms(network, learnt)
         times = {name: [] for name in runs}
         for _ in range(rounds):
             for name, (_, call) in runs.items():
@@ -60,29 +64,29 @@ def sizes(data: Path, rounds: int) -> None:
             print(f"| {name} | {size:,} | {np.median(times[name]):,.0f} | {off:.1e} |")
 
 
-def prepared_stays(data: Path, folder: Path, scratch: Path) -> np.ndarray:
-    """Return the demo's stays, (57, 48, 76), scaled as the networks want them."""
+def prepared_stays(data: Path, folder: Path, scratch: Path, source: str = "mimic3-demo") -> np.ndarray:
+    """Return a source's stays, (stays, 48, 76), of the demo 57, scaled as the networks want them."""
     from mortcond import dataset as datasets
     from mortcond.commands.preprocess import preprocess
     from mortcond.core.console import Console
     from mortcond.core.session import Session
     from mortcond.exchange.preparation import scaling_of
 
-    preprocess(Session(console=Console(quiet=True)), data / "mimic3-demo", scale=False, out=scratch / "raw.npz")
-    raw, scaling = datasets.load(scratch / "raw.npz"), scaling_of(folder / "ihm_normalizer.csv")
+    preprocess(Session(console=Console(quiet=True)), data / source, scale=False, out=scratch / f"{source}.npz")
+    raw, scaling = datasets.load(scratch / f"{source}.npz"), scaling_of(folder / "ihm_normalizer.csv")
     x = np.concatenate([raw.split(name).X for name in datasets.SPLITS])
     return ((x - scaling.mean) / scaling.std).astype(np.float32)
 
 
-def forms(network: Network, x: np.ndarray) -> dict[str, tuple[int, Callable]]:
-    """Return bytes and a call for each form of a network."""
+def forms(network: Network, learnt: np.ndarray) -> dict[str, tuple[int, Callable]]:
+    """Return bytes and a call for each form of a network; learnt: stays to round 8-bit weights by."""
     from mortcond.deploy.onnx_graph import to_onnx
     from mortcond.deploy.tflite import build
 
     found = {f"TensorFlow's converter, {name}": _tflite(data) for name, data in converted(network).items()}
     found["ONNX Runtime"] = _onnxruntime(to_onnx(network))
     for mode in ("float32", "float16", "int8"):
-        found[f"mortcond, {mode}"] = _tflite(build(network, mode, x).bytes)
+        found[f"mortcond, {mode}"] = _tflite(build(network, mode, learnt).bytes)
     return found
 
 
