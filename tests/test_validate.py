@@ -75,6 +75,7 @@ def run(workspace, **how):
         ("dnn-integer", Form("dnn", mode="integer")),
         ("linear-float16", Form("linear", mode="float16")),
         ("trees", Form("trees")),
+        *((f"{arch}-pruned50-int8", Form(arch, 50, mode="int8")) for arch in chain.archs.ARCHS if arch != "linear"),
     ],
 )
 def test_a_form_has_the_name_of_its_artifact(name, form):

@@ -73,7 +73,8 @@ def read(name: str) -> Form:
     if found is None or not _can_be(**found.groupdict()):
         raise UsageError(
             f"There is no form {name!r}.",
-            "Use names as of artifacts: lstm, lstm-pruned50, lstm-hlstm, dnn-pruned50-int8, linear, trees.",
+            f"Use names as of artifacts: {', '.join(archs.ARCHS)}, {TREES}; lstm-pruned50, lstm-hlstm, "
+            "dnn-pruned50-int8 ...",
         )
     share = None if found["share"] is None else int(found["share"])
     return Form(found["arch"], share, bool(found["hlstm"]), found["mode"] or "float32")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mortcond.archs import ARCHS
 from mortcond.core.choices import Backend, Parallel, Preset
 from mortcond.core.options import Options, argument, option
 
@@ -16,8 +17,8 @@ class Validate(Options):
     dataset: Path | None = argument(None, "The data set, all splits of it together (the workspace's).")
     forms: tuple[str, ...] | None = option(
         None,
-        "What to validate, by the names of artifacts: lstm, lstm-pruned50-int8 ...; what a form is made of, the linear "
-        "floor and boosted trees come with it (the paper's chain in 32 and 8 bits).",
+        f"What to validate, by the names of artifacts: {', '.join(ARCHS)}, and lstm-pruned50-int8, lstm-hlstm ...; "
+        "what a form is made of, the linear floor and boosted trees come with it (the paper's chain in 32 and 8 bits).",
     )
     out: Path | None = option(
         None, "Folder (validate); what it holds of the same validation is not computed again.", flags="-o --out"
