@@ -114,7 +114,7 @@ def test_another_hospitals_level_is_told_with_what_mends_it():
     noise = {"of": "low", "relative_difference": None}
     result = {"models": models, "dataset": there, "noise": noise, "settings": {"margin": 0.01}, "drift": []}
     first = next(cautions(result))
-    assert "15.0 % of these stays died; the mean risk is low 5.0 % (too low), high 40.0 % (too high):" in first
+    assert "15.0 % of these stays died; mean risks are: of low 5.0 % (too low), of high 40.0 % (too high)." in first
     assert "mortcond recalibrate MODEL there.npz" in first
     fitted = " ".join(cautions(result | {"dataset": there | {"recalibrated_here": ["right"]}}))
     assert "The level of right was fitted to these very stays: its calibration here is no test of it" in fitted

@@ -147,10 +147,10 @@ def _level(result: dict[str, Any]) -> str | None:
     told = []
     for record in off[:3]:
         direction = "low" if record["calibration"]["intercept"] > 0 else "high"
-        told.append(f"{record['label']} {100 * record['calibration']['mean_risk']:.1f} % (too {direction})")
+        told.append(f"of {record['label']} {100 * record['calibration']['mean_risk']:.1f} % (too {direction})")
     more = f" and {len(off) - 3} more" if len(off) > 3 else ""
-    means = f"{100 * died:.1f} % of these stays died; the mean risk is {', '.join(told)}{more}"
-    return f"{means}: mortcond recalibrate MODEL {Path(result['dataset']['path']).name} brings a model to this level."
+    means = f"{100 * died:.1f} % of these stays died; mean risks are: {', '.join(told)}{more}"
+    return f"{means}. mortcond recalibrate MODEL {Path(result['dataset']['path']).name} brings a model to this level."
 
 
 def _excludes(ends: list[float] | None, value: float) -> bool:

@@ -96,7 +96,7 @@ def _how(row: Any) -> str:
     """Say how a variable differs: by its mean, else by how often it is measured."""
     if row["shift"] is not None and abs(row["shift"]) > LARGE:
         return f"{row['shift']:+.2f} SD"
-    return f"measured in {100 * row['measured']:.0f} % of hours, then {100 * row['measured_then']:.0f} %"
+    return f"measured in {100 * row['measured']:.0f} % of hours, in training in {100 * row['measured_then']:.0f} %"
 
 
 def in_words(rows: list[Any]) -> str | None:
