@@ -19,19 +19,19 @@ function hundred(count, label) {
 
 // The risk by hour: risks[i] is the risk after hour i + 1, or NaN.
 function riskCurve(risks, marks, label, axis, percent) {
-  const [width, height, left, bottom] = [640, 220, 52, 34];
+  const [width, height, left, bottom] = [640, 230, 52, 44];
   const known = risks.filter((risk) => !Number.isNaN(risk));
   const top = Math.min(1, Math.max(0.1, Math.ceil(Math.max(...known, ...marks.map((mark) => mark.risk)) * 10) / 10));
   const x = (hour) => left + ((width - left - 12) * hour) / risks.length;
   const y = (risk) => 10 + (height - bottom - 10) * (1 - risk / top);
   const parts = [];
-  for (let step = 0; step <= 4; step++) {
-    const risk = (top * step) / 4;
+  for (let step = 0; step <= 5; step++) { // fifths of a multiple of a tenth: whole percents
+    const risk = (top * step) / 5;
     parts.push(svg("line", { x1: left, x2: width - 12, y1: y(risk), y2: y(risk), class: "rule" }));
     parts.push(svg("text", { x: left - 6, y: y(risk) + 4, "text-anchor": "end" }, percent(risk)));
   }
   for (let hour = 0; hour <= risks.length; hour += Math.max(1, Math.round(risks.length / 8))) {
-    parts.push(svg("text", { x: x(hour), y: height - bottom + 16, "text-anchor": "middle" }, String(hour)));
+    parts.push(svg("text", { x: x(hour), y: height - bottom + 18, "text-anchor": "middle" }, String(hour)));
   }
   parts.push(svg("text", { x: (left + width) / 2, y: height - 3, "text-anchor": "middle" }, axis));
   for (const mark of marks) {
