@@ -175,3 +175,13 @@ def test_the_result_is_shown(hospital):
     assert "on 400 stays" in lines[0]
     assert "new risk = sigmoid(" in lines[1]
     assert "less is better" in lines[-1]
+
+
+def test_in_python_a_file_gives_a_file(hospital):
+    import mortcond
+    from mortcond.objects import TFLiteFile
+
+    path, data = quantised(hospital, "int8"), datasets.load(hospital / "there.npz")
+    made = mortcond.recalibrate(path, hospital / "there.npz", workspace=hospital, quiet=True)
+    assert isinstance(made, TFLiteFile)
+    assert made.predict(data.test.X).mean() == pytest.approx(data.test.y.mean(), abs=1e-3)
