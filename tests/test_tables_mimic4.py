@@ -1,5 +1,7 @@
 """MIMIC-IV: the benchmark's rules as far as they go, every version's form, and the open demo."""
 
+import gzip
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -233,3 +235,20 @@ def test_large_ids_stay_what_they_are(tmp_path):
     assert records.stays.stay_id.tolist() == [LARGE + 1000 + number for number in range(3)]
     assert records.stays.subject_id.tolist() == [LARGE + number for number in range(3)]
     assert tensor(records)["Heart Rate"][:, 0].tolist() == [60, 61, 62]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (lambda text: text.encode("utf-16"), "is text in UTF-16"),
+        (lambda text: gzip.compress(text.encode()), "is compressed by gzip"),
+        (lambda text: text.replace(",", ";").encode(), "the columns are parted by semicolons"),
+        (lambda text: b"", "is empty"),
+    ],
+)
+def test_what_a_file_is_that_cannot_be_read(content, told, tmp_path):
+    folder = patients().write(tmp_path / "in")
+    for path in folder.rglob("*.csv"):
+        path.write_bytes(content(path.read_text()))
+    with pytest.raises(InputError, match=told):
+        read(folder, tmp_path / "scratch", form=None)

@@ -1,5 +1,6 @@
 """The PhysioNet 2012 challenge: the same stays as folder, .tar.gz and .zip; its mapping and ties; bad input."""
 
+import gzip
 import io
 import random
 import tarfile
@@ -327,3 +328,19 @@ def test_set_a(test_data, tmp_path):
     assert [step["stays"] for step in result["attrition"]] == [4000, 3997, 3996]
     assert sum(len(data.split(name)) for name in dataset.SPLITS) == 3996
     assert sum(int(data.split(name).y.sum()) for name in dataset.SPLITS) == 554
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (lambda text: text.encode("utf-16"), "is text in UTF-16"),
+        (lambda text: gzip.compress(text.encode()), "is compressed by gzip"),
+        (lambda text: text.replace("\n", "\r").encode(), "lines end with a carriage return alone"),
+    ],
+)
+def test_what_a_record_is_that_cannot_be_read(content, told, tmp_path):
+    folder = write_folder(tmp_path / "in", texts() | {"Outcomes-a.txt": outcomes()})
+    (folder / "1001.txt").write_bytes(content((folder / "1001.txt").read_text()))
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(InputError, match=rf"1001\.txt {told}|1001\.txt is text whose {told}"):
+        physionet2012.read(folder, load("paper76"), Request(tmp_path / "scratch", console=Console(quiet=True)))

@@ -251,18 +251,19 @@ def _refuse_other_kind(path: Path) -> None:
     if is_parquet(path):
         return  # DuckDB tells
     expected = _KINDS[0] if path.name.lower().endswith(".gz") else None
-    found = _kind(head)
+    found = kind_of(head)
     if expected and found == expected:
         try:
             with gzip.open(path) as file:
-                found = _kind(file.read(HEAD_BYTES))
+                found = kind_of(file.read(HEAD_BYTES))
         except UNREADABLE:
             return  # told when it is read
     if found and found != expected:
         raise InputError(f"{path} is {found[1]}, whatever its name says.", found[2])
 
 
-def _kind(head: bytes) -> tuple[bytes, str, str] | None:
+def kind_of(head: bytes) -> tuple[bytes, str, str] | None:
+    """Return by which first bytes a file is known for no plain text, what it is, and what to do; None: it may be."""
     lower = head[:32].lower()
     found = next((kind for kind in _KINDS if head.startswith(kind[0]) or lower.lstrip().startswith(kind[0])), None)
     if found is None and b"\0" in head[:32] and head.count(b"\0") > len(head) // 3:

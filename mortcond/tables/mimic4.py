@@ -37,11 +37,14 @@ def find(source: Path, name: str) -> Table | None:
 
     Raises InputError where two of these hold it.
     """
-    folders = [path for path in sorted(source.iterdir()) if path.is_dir() and path.name.lower() in FOLDERS]
-    places = [folder for folder in (source, *folders) if any(scan.table_files(folder, name))]
+    places = [folder for folder in (source, *_folders(source)) if any(scan.table_files(folder, name))]
     if len(places) > 1:
         raise InputError(f"{places[0]} and {places[1]} both hold a table {name}.", "Remove one of the two.")
     return scan.find(places[0], name) if places else None
+
+
+def _folders(source: Path) -> list[Path]:
+    return [path for path in sorted(source.iterdir()) if path.is_dir() and path.name.lower() in FOLDERS]
 
 
 def detect(source: Path) -> bool:
@@ -50,8 +53,8 @@ def detect(source: Path) -> bool:
         return False
     try:
         stays, charts = find(source, "icustays"), find(source, "chartevents")
-    except InputError:
-        return False
+    except InputError:  # of one of its folders it is all the same: to read it tells what is wrong
+        return any(any(scan.table_files(folder, "icustays")) for folder in _folders(source))
     return bool(stays and charts and stays.has("stay_id"))
 
 

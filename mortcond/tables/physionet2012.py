@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from mortcond.core.errors import InputError
-from mortcond.tables import Records, Request, cells, long, scan
+from mortcond.tables import Records, Request, cells, files, long, scan
 from mortcond.tables.members import base_name, is_archive, members
 from mortcond.variables import Variable, Variables
 from mortcond.variables.cleaning import Reading, number
@@ -168,6 +168,9 @@ def _record(part: Path, name: str, content: bytes) -> tuple[str, bytes]:
     where = part / name
     header, _, body = _plain(content).replace(b"\r\n", b"\n").strip(b"\n").partition(b"\n")
     if header.decode("utf-8", "replace").removeprefix("\ufeff").strip() != HEADER:
+        other = files.kind_of(content[: files.HEAD_BYTES])
+        if other:
+            raise InputError(f"{where} is {other[1]}, whatever its name says.", other[2])
         found = header[:60].decode("utf-8", "replace")
         raise InputError(f"{where}, row 1: the header is {found!r}, not {HEADER!r}.", _REMEDY)
     if not _ROWS.fullmatch(body + b"\n"):
