@@ -1,6 +1,6 @@
-"""Time per stay of the `.tflite` files against other runtimes on the same weights, one thread, interleaved.
+"""Time per stay of the `.tflite` files and the C library against other runtimes, same weights, one thread, interleaved.
 
-    python tests/benchmarks/inference_speed.py [--rounds 15] [--dataset dataset.npz]
+    python tests/benchmarks/inference_speed.py [--rounds 15] [--dataset dataset.npz] [--network NAME]
 
 ONNX Runtime and PyTorch are measured where they are installed (the extra `peers`), Keras' predict where TensorFlow is.
 Every round goes through all runtimes, so that a busy machine is unfair to none; the table gives the median and the
@@ -9,6 +9,7 @@ Every round goes through all runtimes, so that a busy machine is unfair to none;
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -20,7 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from condense_networks import dnn, hlstm, lstm, stays
+from export_workspace import ABOUT, specification
 
+from mortcond.deploy import c, compiled, eight_bits, preparation
 from mortcond.deploy.onnx_graph import to_onnx
 from mortcond.deploy.tflite import build
 from mortcond.network import Network
@@ -96,10 +99,21 @@ def keras_predict(network: Network) -> Run:
     return lambda x: model.predict(x, batch_size=len(x), verbose=0)[:, 0]
 
 
+def c_library(network: Network, mode: str) -> Run:
+    """Return the exported C, compiled as its check compiles it, called by ctypes."""
+    spec, folder = specification("paper76"), Path(tempfile.mkdtemp())
+    rounded = eight_bits.EightBits() if mode == "int8" else None
+    written = c.write(network, preparation.of(spec), ABOUT, "net", rounded)
+    return compiled.load(compiled.build(folder, *written, "net"))
+
+
 def runtimes(network: Network, batch: int) -> Iterator[tuple[str, Run]]:
     """Yield the runtimes that can run a network here."""
     for mode in ("float32", "int8", "dynamic"):
         yield f"mortcond {mode}", litert(network, mode, batch)
+    if compiled.compiler() is not None:
+        for mode in ("float32", "int8"):
+            yield f"C, {mode}", c_library(network, mode)
     stacked = network.recurrent and all(node.layer.kind == "lstm" for node in network.recurrent)
     if stacked and find_spec("onnxruntime") and find_spec("onnx"):
         yield "ONNX Runtime", onnx_runtime(network)
@@ -152,13 +166,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--dataset", type=Path)
+    parser.add_argument("--network", choices=networks(), help="this one alone")
     arguments = parser.parse_args()
     for library in ("onnxruntime", "onnx", "torch", "tensorflow"):
         if find_spec(library) is None:
             print(f"{library} is not installed here: not measured")
     x = real_stays(arguments.dataset)
     print(f"{'network':18}{'runtime':18}{'batch':>6}{'median':>10}{'p95':>10}  µs a stay{'':6}largest difference")
-    for name, network in networks().items():
+    chosen = {name: network for name, network in networks().items() if arguments.network in (None, name)}
+    for name, network in chosen.items():
         for runtime, batch, median, p95, error in measure(network, x, arguments.rounds):
             print(f"{name:18}{runtime:18}{batch:6}{median:10.1f}{p95:10.1f}{'':17}{error:.0e}", flush=True)
 
