@@ -9,6 +9,8 @@ from condense_networks import GENERAL, dnn, gru, hlstm, lstm, stays
 from mortcond import dataset as datasets
 from mortcond.channels import groups
 from mortcond.commands.import_ import import_
+from mortcond.commands.preprocess import preprocess
+from mortcond.commands.preprocess import render as preprocess_render
 from mortcond.commands.prune import prune, render
 from mortcond.commands.quantize import quantize
 from mortcond.commands.train import train
@@ -94,6 +96,18 @@ def test_skipped_hours_do_not_count():
 
 
 # The commands, without outcomes.
+
+
+def test_arrays_without_outcomes_count_no_deaths(tmp_path):
+    np.savez(tmp_path / "arrays.npz", X=np.random.default_rng(0).normal(size=(40, 6, 5)))
+    session = Session(workspace=tmp_path, console=Console(quiet=True), command="preprocess")
+    result = preprocess(session, tmp_path / "arrays.npz")
+    assert {split["deaths"] for split in result["splits"].values()} == {None}
+    assert "There is no y" in result["notes"][0]
+    table = next(part for part in preprocess_render(result) if hasattr(part, "columns"))
+    assert {cell for column in table.columns[3:] for cell in column.cells} == {"unknown", "–"}
+    data = datasets.load(tmp_path / "dataset.npz", unlabelled=True)
+    assert (data.labelled, data.meta["prevalence"]) == (False, None)
 
 
 @pytest.fixture

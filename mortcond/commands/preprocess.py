@@ -165,7 +165,7 @@ def _of_arrays(session: Session, options: Preprocess, source: Path, target: Path
     scale = options.scale is not False
     moments = _moments_of_model(session, options.for_model, given)
     data = arrays.from_arrays(**given, moments=moments, scale=scale, seed=session.seed)
-    splits = {name: _counts(data.split(name)) for name in dataset.SPLITS}
+    splits = {name: _counts(data.split(name), data.labelled) for name in dataset.SPLITS}
     notes = [] if data.labelled else ["There is no y: its stays do to quantise, export and prune without training."]
     facts = {"path": str(target), "source": str(source), "format": "arrays", "variables": "its own names"}
     facts |= {"features": len(data.feature_names), "window_hours": given["X"].shape[1]}
@@ -184,8 +184,9 @@ def _of_arrays(session: Session, options: Preprocess, source: Path, target: Path
     return result | {"seconds": manifest.wall_seconds}
 
 
-def _counts(split: dataset.Split) -> dict[str, int]:
-    return {"stays": len(split), "patients": len(np.unique(split.subject_id)), "deaths": int(split.y.sum())}
+def _counts(split: dataset.Split, labelled: bool) -> dict[str, int | None]:
+    deaths = int(split.y.sum()) if labelled else None
+    return {"stays": len(split), "patients": len(np.unique(split.subject_id)), "deaths": deaths}
 
 
 def _moments_of_model(
@@ -306,6 +307,8 @@ def _splits_table(result: dict[str, Any]):
     for name in ("stays", "patients", "deaths", "mortality"):
         table.add_column(name, justify="right")
     for name, count in result["splits"].items():
-        share = f"{count['deaths'] / count['stays']:.1%}" if count["stays"] else "–"
-        table.add_row(name, f"{count['stays']:,}", f"{count['patients']:,}", f"{count['deaths']:,}", share)
+        known = count["deaths"] is not None
+        share = f"{count['deaths'] / count['stays']:.1%}" if known and count["stays"] else "–"
+        deaths = f"{count['deaths']:,}" if known else "unknown"
+        table.add_row(name, f"{count['stays']:,}", f"{count['patients']:,}", deaths, share)
     return table
