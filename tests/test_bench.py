@@ -17,9 +17,11 @@ from sklearn.metrics import roc_auc_score
 
 from mortcond import dataset as datasets
 from mortcond.commands import bench as room
+from mortcond.core.artifacts import sha256
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, LimitError, UsageError
 from mortcond.core.session import Session
+from mortcond.deploy import metadata
 from mortcond.measure import evaluate
 from mortcond.measure.answer import cautions
 from mortcond.measure.tables import ResultTable, published
@@ -501,6 +503,39 @@ def test_a_model_of_other_features_is_refused(workspace, tmp_path):
     measure_workspace.build(tmp_path / "other", stays=30, features=5)
     with pytest.raises(InputError, match=r"other features \(12\) than the data set has \(5\)"):
         run(workspace, "lstm", dataset=tmp_path / "other" / "dataset.npz")
+
+
+def of_every_stay(workspace: Path, folder: Path) -> None:
+    """Write a model whose data set holds every stay of the workspace's, as `train --all-stays` makes it."""
+    rng, own = np.random.default_rng(0), "0" * 64
+    network = measure_workspace.linear(rng, 12, 6)
+    steps = [("preprocess", sha256(workspace / "dataset.npz")), ("train", own)]
+    lineage = [{"kind": "dataset", "name": "a", "command": step, "sha256": digest} for step, digest in steps]
+    inputs = {"dataset": {"path": "dataset-all.npz", "sha256": own}}
+    record = measure_workspace.manifest("linear", network, "train", None, lineage=lineage, inputs=inputs)
+    names = [f"feature {index}" for index in range(12)]
+    measure_workspace.write_directory(folder / "every", network, record, rng, names)
+
+
+def test_a_model_that_learnt_from_every_stay_is_not_judged_by_them(workspace, tmp_path):
+    of_every_stay(workspace, tmp_path)
+    with pytest.raises(InputError, match="was trained on every stay of") as refused:
+        run(workspace, str(tmp_path / "every"))
+    assert "preprocess --for" in refused.value.remedy
+    data = datasets.load(workspace / "dataset.npz")
+    datasets.save(tmp_path / "others.npz", replace(data, test=replace(data.test, stay_id=data.test.stay_id + 1000)))
+    assert run(workspace, str(tmp_path / "every"), dataset=tmp_path / "others.npz")["models"][0]["name"] == "every"
+
+
+def test_stays_that_are_scaled_otherwise_are_refused(workspace, tmp_path):
+    shutil.copytree(workspace / "lstm", tmp_path / "lstm")
+    file = tmp_path / "lstm" / "model.tflite"
+    record = metadata.read(file)
+    record["inputs"] |= {"mean": [0.5] * 12, "std": [1.0] * 12}
+    file.write_bytes(metadata.attach(file.read_bytes(), record))
+    changed = Session(workspace, console=Console(quiet=True), overwrite=True, trust_changed=True)
+    with pytest.raises(InputError, match="is scaled otherwise than the stays that"):
+        room.bench(changed, [tmp_path / "lstm"], **QUICK)
 
 
 def command(workspace: Path, *arguments: str, before: str = "") -> subprocess.CompletedProcess:

@@ -131,6 +131,31 @@ def test_nothing_of_the_held_out_stays_reaches_the_training_part(everything):
     assert not np.array_equal(before.test.X, after.test.X)
 
 
+def test_a_fold_without_validation_learns_from_all_others(everything):
+    number = folds.assign(everything.stays.y, everything.stays.subject_id, 4, 0)
+    data = folds.cut(everything, number, 0, 0, validation=False)
+    assert set(data.train.stay_id) == set(np.flatnonzero(number != 0))
+    assert len(data.val) == 0
+    assert data.train.X[:, :, 0].mean(dtype=np.float64) == pytest.approx(0, abs=1e-5)
+
+
+def test_all_stays_are_scaled_by_all_and_their_data_set_says_how():
+    data = dataset()
+    found = folds.all_stays(data)
+    assert (len(found.train), len(found.val), len(found.test)) == (240, 0, 0)
+    names = list(found.feature_names)
+    heart = names.index("Heart Rate")
+    raw = np.concatenate([part.X for part in (data.train, data.val, data.test)])[:, :, heart] * 7.0 + 3.0
+    assert (found.mean[heart], found.std[heart]) == pytest.approx((raw.mean(), raw.std()), rel=1e-5)
+    assert found.train.X[:, :, heart] == pytest.approx((raw - raw.mean()) / raw.std(), abs=1e-4)
+    spec = InputSpec.from_dict(found.meta["inputs"])
+    assert np.array_equal(spec.mean, found.mean)
+    assert np.array_equal(spec.std, found.std)
+    assert spec.normals == InputSpec.from_dict(data.meta["inputs"]).normals
+    assert spec.prevalence == found.meta["prevalence"] == found.train.y.mean()
+    assert found.meta["split_rule"] == "every stay in train"
+
+
 def test_validation_stays_decide_no_scaling(everything):
     before = parts_of(everything)
     X = everything.stays.X.copy()

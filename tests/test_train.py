@@ -13,12 +13,16 @@ import pytest
 from training_data import FEATURES, HOURS, dataset
 
 from mortcond.commands import train as room
+from mortcond.commands.quantize import quantize
 from mortcond.commands.train import render, train
+from mortcond.core.artifacts import sha256
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError, Interrupted, UsageError
 from mortcond.core.manifest import read_manifest
 from mortcond.core.session import Session
+from mortcond.dataset import load as load_dataset
 from mortcond.dataset import save
+from mortcond.deploy import metadata
 from mortcond.deploy.directory import load_network as load
 from mortcond.layers import FullSummary
 from mortcond.layers.operations import NUMPY
@@ -178,6 +182,43 @@ def test_the_teachers_risks_of_a_stay_do_not_depend_on_its_own_outcome():
     assert (risk != cross_fitted(split.X, split.y, split.subject_id, 1, QUIET)).any()
 
 
+def test_every_stay_can_be_learnt_from(workspace):
+    folder = workspace / "every"
+    folder.mkdir()
+    data = dataset(120, 60, 60)
+    result = train(session(folder), **SMALL, all_stays=True, dataset=workspace / "dataset.npz")
+    whole = load_dataset(folder / "dataset-all.npz")
+    assert (len(whole.train), len(whole.val), len(whole.test)) == (240, 0, 0)
+    assert set(whole.train.stay_id) == {i for part in (data.train, data.val, data.test) for i in part.stay_id}
+    assert result["metrics"]["auroc_val"] is None
+    assert result["metrics"]["auroc_test"] is None
+    assert 0 < result["metrics"]["auroc_train"] < 1
+    manifest = read_manifest(folder / "dnn")
+    assert manifest.option("all_stays") is True
+    assert manifest.inputs["dataset"] == {"path": str(folder / "dataset-all.npz"), "sha256": sha256(whole.path)}
+    assert [(step["kind"], step["command"]) for step in manifest.lineage] == [("dataset", "train")]
+    assert whole.meta["manifest"]["inputs"]["dataset"]["sha256"] == sha256(workspace / "dataset.npz")
+    assert "AUROC train" in "\n".join(render(result))
+    rounded = quantize(session(folder), folder / "dnn", mode="float16")
+    assert (rounded["check"]["split"], rounded["check"]["stays"]) == ("train", 240)
+    facts = metadata.read(Path(rounded["path"]))
+    assert facts["prevalence"] == pytest.approx(whole.train.y.mean())
+    assert [step["name"] for step in facts["manifest"]["lineage"]] == ["dataset-all", "dnn"]
+
+
+def test_the_data_set_of_every_stay_is_made_once_and_of_nothing_else(workspace, tmp_path):
+    own = {"dataset": workspace / "dataset.npz", "all_stays": True}
+    train(session(tmp_path), arch="linear", **own)
+    written = (tmp_path / "dataset-all.npz").stat().st_mtime_ns
+    train(session(tmp_path), arch="linear", summary="measured", **own, out=tmp_path / "second")
+    assert (tmp_path / "dataset-all.npz").stat().st_mtime_ns == written
+    (tmp_path / "others").mkdir()
+    save(tmp_path / "others" / "dataset.npz", dataset(90, 40, 40))
+    with pytest.raises(UsageError, match=r"dataset-all\.npz is not of"):
+        train(session(tmp_path), arch="linear", all_stays=True, dataset=tmp_path / "others" / "dataset.npz",
+              out=tmp_path / "third")  # fmt: skip
+
+
 def test_a_model_can_teach(workspace, lstm):
     taught = train(session(workspace), **SMALL, teacher="lstm", teacher_weight=0.9, out=workspace / "taught")
     alone = train(session(workspace), **SMALL, out=workspace / "alone")
@@ -227,6 +268,9 @@ def test_a_calibrated_model_says_so(workspace):
         ({"arch": "dnn", "width": 0}, "--width"),
         ({"arch": "lstm", "dropout": 1.0}, "--dropout"),
         ({"epochs": 0}, "--epochs"),
+        ({"all_stays": True, "patience": 3}, "--patience needs validation stays"),
+        ({"all_stays": True, "calibrate": True}, "--calibrate needs validation stays"),
+        ({"all_stays": True, "keep_epoch": "best"}, "--keep-epoch needs validation stays"),
     ],
 )
 def test_options_that_contradict_are_refused(workspace, options, match):

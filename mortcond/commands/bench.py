@@ -129,7 +129,29 @@ def _readable(session: Session, path: Path, runtimes: Sequence[str], data: Datas
                 f"({len(data.feature_names)}).",
                 "Use the data set it was trained on, or one made with preprocess --apply.",
             )
+        _refuse_learnt_from(candidate, data)
+        _refuse_scaled_otherwise(candidate, data)
     return found
+
+
+def _refuse_learnt_from(candidate: Candidate, data: Dataset) -> None:
+    """Refuse to judge a model on a data set of which every stay was learnt from (train --all-stays)."""
+    whole_of = candidate.ancestral_datasets - {candidate.dataset_sha256}
+    if whole_of and sha256(data.path) in whole_of:
+        raise InputError(
+            f"{candidate.path} was trained on every stay of {data.path}: none is left to judge it by.",
+            f"Use other stays, made with preprocess --for {candidate.path} RECORDS.",
+        )
+
+
+def _refuse_scaled_otherwise(candidate: Candidate, data: Dataset) -> None:
+    inputs = candidate.metadata.get("inputs") or {}
+    known = [part for part in ("mean", "std") if part in inputs]
+    if not all(np.allclose(inputs[part], getattr(data, part), rtol=1e-5, atol=1e-8) for part in known):
+        raise InputError(
+            f"{data.path} is scaled otherwise than the stays that {candidate.path} learnt from.",
+            f"Make it with preprocess --for {candidate.path} RECORDS, or --apply and the data set of the model.",
+        )
 
 
 def _leave_out(session: Session, name: str, why: str) -> dict[str, str]:

@@ -177,7 +177,8 @@ class Chain:
         """Return the trained network behind a form, as a `children.Parent`."""
         if form.network not in self.made:
             if form.arch == LINEAR:
-                made = self._linear()
+                shape = archs.shaped(LINEAR, self.how.preset)
+                made = self._linear(archs.untrained(LINEAR, shape, archs.inputs_of(self.data)))
             elif form.converted:
                 made = self._converted(self.network(replace(form, converted=False)))
             elif form.pruned is not None:
@@ -197,7 +198,7 @@ class Chain:
     def like(self, parent: Any) -> Any:
         """Return a network of the same kind as another, trained as it was, on these data; see `network`."""
         if parent.network.arch == LINEAR:
-            return self._linear()
+            return self._linear(parent.network)
         return self._fit(parent.network.arch, parent.network, parent.settings)
 
     def _fit(self, name: str, network: Any, settings: Any) -> Any:
@@ -238,12 +239,13 @@ class Chain:
         )
         return self._parent(name, trained.network, trained.history, parent.settings)
 
-    def _linear(self) -> Any:
+    def _linear(self, network: Any) -> Any:
         from mortcond.training.linear import fit_linear
         from mortcond.training.settings import TrainSettings
 
         train = self.data.train
-        fitted = fit_linear(train.X, train.y, train.subject_id, self.seed, self.console)
+        empty = network.fitted(train.X)
+        fitted = fit_linear(train.X, train.y, train.subject_id, self.seed, self.console, empty)
         return self._parent(LINEAR, fitted.network, [], TrainSettings())
 
     def _trees(self) -> Outcome:

@@ -26,6 +26,7 @@ from mortcond.deploy.weights import EIGHT_BITS
 from mortcond.options.quantize import Quantize
 
 WHAT = "a trained model directory"
+STAYS_OF = {"train": "training", "val": "validation", "perturbed": "randomly changed"}
 
 
 @takes(Quantize)
@@ -79,8 +80,10 @@ def _write(
         with atomic_file(target) as partial:
             partial.write_bytes(converted.bytes)
             bar.advance(note="checked")
-            check = everywhere(partial, network, data.train.X, (data.val.X, data.val.y), session.seed)
-            check |= {"split": "val", "tolerance": allowed}
+            name = "val" if len(data.val) else "train"  # of a model that learnt from every stay
+            judging = data.split(name)
+            check = everywhere(partial, network, data.train.X, (judging.X, judging.y), session.seed)
+            check |= {"split": name, "tolerance": allowed}
             _refuse_beyond(path, mode, check)
             record = _manifest(session, target, path, manifest, source, mode, check)
             partial.write_bytes(metadata.attach(converted.bytes, facts | {"manifest": record}))
@@ -104,7 +107,7 @@ def _refuse_beyond(path: Path, mode: str, check: dict[str, Any]) -> None:
         raise LimitError(
             f"{path} as {mode} differs from its parent by up to {check['max_abs_dp']:.2g} in probability "
             f"({_where(check)}; mean {check['mean_abs_dp']:.2g} and AUROC {_signed(check['delta_auroc'])} on "
-            f"{check['stays']} validation stays); "
+            f"{check['stays']} {STAYS_OF[check['split']]} stays); "
             f"{check['tolerance']:g} (mean {MEAN_SHARE * check['tolerance']:g}, AUROC -{AUROC_LOSS:g}) is allowed. "
             "Nothing was written.",
             "Choose a finer --mode, or allow more with --tolerance.",
@@ -133,9 +136,8 @@ def _manifest(
 
 def _where(check: dict[str, Any]) -> str:
     """Say how far the risks moved in each group of stays that was tried."""
-    names = {"train": "training", "val": "validation", "perturbed": "randomly changed"}
     return ", ".join(
-        f"{one['max_abs_dp']:.2g} on {one['stays']:,} {names[name]} stays" for name, one in check["tried"].items()
+        f"{one['max_abs_dp']:.2g} on {one['stays']:,} {STAYS_OF[name]} stays" for name, one in check["tried"].items()
     )
 
 
@@ -148,10 +150,11 @@ def render(result: dict[str, Any]) -> Iterator[Any]:
     from rich.table import Table
 
     check = result["check"]
+    judged = f"{check['stays']} {STAYS_OF[check['split']]} stays"
     yield f"{result['path']}: {result['size_bytes']:,} bytes, {result['parameters']:,} parameters, {result['mode']}"
     yield (
         f"Against {result['model']}: largest difference {check['max_abs_dp']:.2g} ({_where(check)}); mean "
-        f"{check['mean_abs_dp']:.2g}, AUROC {_signed(check['delta_auroc'])} on {check['stays']} validation stays"
+        f"{check['mean_abs_dp']:.2g}, AUROC {_signed(check['delta_auroc'])} on {judged}"
     )
     table = Table("tensor", "shape", "stored as", "why", box=None, pad_edge=False)
     for tensor in result["tensors"]:

@@ -25,7 +25,7 @@ from mortcond.core.options import plain
 from mortcond.core.session import Session
 from mortcond.core.signals import asked_to_stop
 from mortcond.core.workspace import choose_model, dataset_path
-from mortcond.dataset import Dataset
+from mortcond.dataset import Dataset, folds
 from mortcond.network import Network
 from mortcond.options.train import Train
 from mortcond.training.settings import TEACHER_WEIGHT, TrainSettings, preset
@@ -64,6 +64,8 @@ def train(session: Session, options: Train) -> dict[str, Any]:
     target = options.out or session.workspace / options.arch
     refuse_existing(target, session.overwrite)
     data = datasets.load(path)
+    if options.all_stays:
+        path, data = _all_stays(session, path, data)
     how = {archs.LOGISTIC: _logistic, archs.GRADIENT: _by_epochs}[archs.known(options.arch).fitted]
     trained = how(session, options, data, target)
     if options.calibrate:
@@ -72,6 +74,36 @@ def train(session: Session, options: Train) -> dict[str, Any]:
     facts = {"path": str(target), "arch": trained.network.arch, "parameters": trained.network.parameters}
     facts |= {"epoch": trained.epoch, "metrics": manifest.metrics, "extra": trained.extra}
     return facts | {"history": trained.history}
+
+
+def _all_stays(session: Session, path: Path, data: Dataset) -> tuple[Path, Dataset]:
+    """Write the data set in which every stay is in train, unless it is there; return its path and it.
+
+    It is a file, so that whatever is made of the model, and whoever prepares other stays for it, has its scaling.
+    """
+    target, digest = session.workspace / f"{path.stem}-all.npz", sha256(path)
+    source = {"dataset": {"path": str(path), "sha256": digest}}
+    if target.is_file() and _is_of(target, digest):
+        session.console.note(f"Using {target}: every stay of {path}.")
+        return target, datasets.load(target)
+    if target.exists() and not session.overwrite:
+        raise UsageError(f"{target} is not of {path}.", "Pass --overwrite to replace it, or use another --workspace.")
+    refuse_existing(target, session.overwrite)
+    own = data.meta.get("manifest")
+    lineage = [*own["lineage"], Manifest.from_dict(own).as_ancestor(digest)] if own else []
+    whole = folds.all_stays(data)
+    manifest = session.manifest("dataset", target.stem, source, lineage=lineage)
+    record = asdict(manifest) | {"wall_seconds": None, "options": {"all_stays": manifest.options["all_stays"]}}
+    datasets.save(target, replace(whole, meta=whole.meta | {"manifest": record}))
+    session.console.note(f"{target}: every stay of {path}, scaled by all of them.")
+    return target, datasets.load(target)
+
+
+def _is_of(target: Path, digest: str) -> bool:
+    """Say whether a data set holds every stay of the one of a hash."""
+    record = datasets.load(target, splits=()).meta.get("manifest") or {}
+    made_of = record.get("inputs", {}).get("dataset", {})
+    return record.get("command") == "train" and made_of.get("sha256") == digest
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def assign(died: np.ndarray, subject_id: np.ndarray, folds: int, seed: int) -> n
     return number
 
 
-def cut(everything: Whole, fold_of_stay: np.ndarray, fold: int, seed: int) -> Dataset:
+def cut(everything: Whole, fold_of_stay: np.ndarray, fold: int, seed: int, validation: bool = True) -> Dataset:
     """Return the data set of one fold: its stays are the test split, of the others a sixth is the validation split.
 
     Parameters
@@ -71,14 +71,37 @@ def cut(everything: Whole, fold_of_stay: np.ndarray, fold: int, seed: int) -> Da
         (stays,) as `assign` gives it.
     seed
         Of the choice of the validation stays; a patient is on one side.
+    validation
+        False: no stay is in the validation split, all others are learnt from.
     """
     stays = everything.stays
     rest = np.flatnonzero(fold_of_stay != fold)
-    inner = assign(stays.y[rest], stays.subject_id[rest], INNER_FOLDS, seed)
+    inner = np.ones(len(rest))
+    if validation:
+        inner = assign(stays.y[rest], stays.subject_id[rest], INNER_FOLDS, seed)
     rows = {"train": rest[inner > 0], "val": rest[inner == 0], "test": np.flatnonzero(fold_of_stay == fold)}
     parts = {name: _rows(stays, chosen) for name, chosen in rows.items()}
-    data = everything.data
     parts = _with_normals_of_its_own(parts, everything.spec)
+    return _scaled_anew(parts, everything.data)
+
+
+def all_stays(data: Dataset) -> Dataset:
+    """Return a data set in which every stay is in the training split, for a model that is judged elsewhere.
+
+    Scaling and prevalence are those of all stays; normal values stay the data set's own.
+    """
+    stays = whole(data).stays
+    nobody = _rows(stays, np.zeros(0, int))
+    found = _scaled_anew({"train": stays, "val": nobody, "test": nobody}, data)
+    meta = found.meta | {"split_rule": "every stay in train"}
+    if "inputs" in meta:
+        own = {"mean": found.mean.tolist(), "std": found.std.tolist(), "prevalence": meta["prevalence"]}
+        meta["inputs"] = meta["inputs"] | own
+    return replace(found, meta=meta)
+
+
+def _scaled_anew(parts: dict[str, Split], data: Dataset) -> Dataset:
+    """Return splits with the scaling of a data set as one that is scaled by its own training split."""
     mean, std = _scaling(parts["train"].X, (data.mean != 0) | (data.std != 1))
     for name, part in parts.items():
         parts[name] = replace(part, X=((part.X - mean) / std).astype(np.float32))

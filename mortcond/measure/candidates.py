@@ -90,6 +90,12 @@ class Candidate:
         return [fitted["sha256"]] if fitted else []
 
     @property
+    def ancestral_datasets(self) -> set[str]:
+        """SHA-256 of the data sets in its lineage: its own, and what that was made of."""
+        steps = self.manifest.lineage if self.manifest else []
+        return {step["sha256"] for step in steps if step.get("kind") == "dataset" and step.get("sha256")}
+
+    @property
     def is_rounded(self) -> bool:
         """Whether it is its parent in fewer bits and nothing else."""
         return self.manifest is not None and self.manifest.command == "quantize" and self.quantization in TOLERANCE

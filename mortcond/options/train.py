@@ -8,7 +8,7 @@ from mortcond.core.choices import Backend, KeepEpoch, LearningRate, Preset, Summ
 from mortcond.core.errors import UsageError
 from mortcond.core.options import Options, flag, option
 
-OF_ALL = ("arch", "preset", "calibrate", "backend", "threads", "dataset", "out")  # others are for networks
+OF_ALL = ("arch", "preset", "all_stays", "calibrate", "backend", "threads", "dataset", "out")  # others are for networks
 NETWORK, TRAINING, TEACHER = "The network", "Training", "Learning from another model as well"
 
 
@@ -19,6 +19,10 @@ class Train(Options):
     arch: Name = option(Name.lstm, "Architecture.")
     preset: Preset = option(
         Preset.paper, "The paper's settings, or the best known: regularised, taught by an ensemble."
+    )
+    all_stays: bool = option(
+        False,
+        "Learn from every stay, none kept back: to be judged elsewhere. Writes DATASET-all.npz as well.",
     )
     calibrate: bool = option(False, "Fit temperature and bias on validation, and fold them into the last layer.")
     resume: bool = option(False, "Go on with an interrupted training.")
@@ -68,8 +72,17 @@ class Train(Options):
         if strange:
             options = ", ".join(map(flag, strange))
             raise UsageError(f"{options} is no option of {arch.name}.", "Its penalty is chosen by cross-validation.")
+        self._refuse_choosing_without_validation()
         lesson = self.given("teacher_weight", "temperature")
         if lesson and self.teacher is None and self.preset != Preset.best:
             raise UsageError(
                 "--teacher-weight and --temperature need a --teacher.", "Name the model to learn from, or ensemble."
             )
+
+    def _refuse_choosing_without_validation(self) -> None:
+        """Refuse what is chosen by the validation split, where every stay is learnt from."""
+        by_validation = self.given("calibrate", "patience")
+        by_validation += ["keep_epoch"] if self.keep_epoch == KeepEpoch.best else []
+        if self.all_stays and by_validation:
+            options = ", ".join(map(flag, by_validation))
+            raise UsageError(f"{options} needs validation stays, --all-stays leaves none.", "Leave out one of them.")
