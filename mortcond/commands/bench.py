@@ -5,6 +5,7 @@ results.json, results.csv, plots with their data, and report.html. No TensorFlow
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from mortcond import dataset as datasets
 from mortcond.core.artifacts import atomic_directory, refuse_existing, sha256
 from mortcond.core.calls import takes
 from mortcond.core.errors import ChangedError, InputError, LimitError
+from mortcond.core.libraries import how_to_install
 from mortcond.core.session import Session
 from mortcond.core.workspace import dataset_path
 from mortcond.dataset import Dataset
@@ -168,9 +170,10 @@ def _those_that_ran(
         cost.error = cost.error or _no_numbers(cost.risks)
         if cost.error and explicit:
             problem = f"{candidate.path} cannot be run by {candidate.runtime}: {cost.error.rstrip('.')}."
-            absent = "ModuleNotFoundError" in cost.error
-            remedy = "Install it: pip install 'mortcond[peers]'." if absent else "Make it again, or another --runtime."
-            raise InputError(problem, remedy)
+            absent = re.search(r"No module named '(\w+)", cost.error)
+            raise InputError(
+                problem, how_to_install(absent[1]) if absent else "Make it again, or use another --runtime."
+            )
         if cost.error:
             failed.append(_leave_out(session, candidate.label, cost.error))
     kept = [(candidate, cost) for candidate, cost in zip(found, costs, strict=True) if not cost.error]

@@ -6,6 +6,8 @@ from mortcond.core.errors import InputError
 from mortcond.core.processor import lacks, refuse_unable
 
 MODULES = {"scikit-learn": "sklearn"}  # where the module's name is not the package's
+EXTRAS = {"tensorflow": "tensorflow", "keras": "tensorflow", "onnx": "onnx", "onnxruntime": "onnx"}
+EXTRAS |= {"pyspark": "spark", "psycopg": "postgres"}
 
 
 def require(package: str, purpose: str) -> None:
@@ -14,8 +16,14 @@ def require(package: str, purpose: str) -> None:
     Nothing of it is imported.
     """
     if not installed(package):
-        raise InputError(f"{purpose} needs {package}, which is not installed.", f"Install it: pip install {package}")
+        raise InputError(f"{purpose} needs {package}, which is not installed.", how_to_install(package))
     refuse_unable(package, purpose)
+
+
+def how_to_install(package: str) -> str:
+    """Return the remedy where a package is missing: the extra of mortcond that brings it in a version that fits."""
+    wanted = f"'mortcond[{EXTRAS[package]}]'" if package in EXTRAS else package
+    return f"Install it: pip install {wanted}"
 
 
 def installed(package: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mortcond.core.errors import InputError
+from mortcond.core.libraries import how_to_install
 from mortcond.exchange.builder import Builder, Output, Value
 from mortcond.exchange.onnx_graph import FUNCTIONS, Call, label
 from mortcond.exchange.onnx_tensors import COLUMNS, HOURS, STAYS, Axis, Seen, Unfit, joined
@@ -20,7 +21,6 @@ from mortcond.network import INPUT, Network
 WINDOW_HOURS = 48
 MOST_BYTES = 1 << 30
 SOME_STAYS = 7919  # a prime: a size in which it is a factor counts stays
-HOW = "pip install onnx"
 REMEDY = "Check that it is a whole .onnx file."
 NO_FEATURES = "Export it with an input of fixed features: (stays, hours, features)."
 
@@ -59,7 +59,9 @@ def _model(path: Path) -> Any:
         import onnx
         from google.protobuf.message import DecodeError
     except ImportError:
-        raise InputError(f"{path} looks like ONNX, and the onnx package is not installed.", HOW) from None
+        raise InputError(
+            f"{path} looks like ONNX, and the onnx package is not installed.", how_to_install("onnx")
+        ) from None
     if path.stat().st_size > MOST_BYTES:
         raise InputError(f"{path} is larger than any small network.", REMEDY)
     try:

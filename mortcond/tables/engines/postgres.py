@@ -12,6 +12,7 @@ from pathlib import Path
 from mortcond.core.console import Console
 from mortcond.core.duckdb import duckdb
 from mortcond.core.errors import InputError
+from mortcond.core.libraries import how_to_install
 from mortcond.tables.scan import csv_sql, literal
 
 PIECE_BYTES = 64 * 2**20  # of CSV, before it becomes Parquet
@@ -69,7 +70,7 @@ def opened(source: str | None, dsn: str | None) -> Iterator[PostgresEngine]:
     try:
         import psycopg
     except ImportError:
-        raise InputError("psycopg is not installed.", "pip install 'mortcond[postgres]'") from None
+        raise InputError("psycopg is not installed.", how_to_install("psycopg")) from None
     schemas = tuple(part.strip() for part in (source or "").split(",") if part.strip())
     where = described(dsn or "")
     with _explained(where):

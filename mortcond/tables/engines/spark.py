@@ -26,6 +26,7 @@ import mortcond
 from mortcond.core import signals
 from mortcond.core.console import Console
 from mortcond.core.errors import InputError
+from mortcond.core.libraries import how_to_install
 from mortcond.tables import cells, scan
 
 DEFAULT_MASTER = "local[2]"
@@ -169,7 +170,7 @@ def session(master: str | None) -> Iterator[object]:
     try:
         from pyspark.sql import SparkSession
     except ImportError:
-        raise InputError("pyspark is not installed.", "pip install 'mortcond[spark]'") from None
+        raise InputError("pyspark is not installed.", how_to_install("pyspark")) from None
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # it prints each failed query as JSON
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
     where = f"Spark ({master or DEFAULT_MASTER})"
