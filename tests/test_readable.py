@@ -82,6 +82,7 @@ def test_models_are_condensed_further(own, command):
 def test_models_are_inspected_and_exported(own):
     for path in (own / "lstm", own / "lstm-int8.tflite", own / "dataset.npz"):
         assert run("inspect", path).exit_code == 0
+    assert run("export", own / "lstm-int8.tflite", "--to", "html", "-o", own / "risk.html", "-w", own).exit_code == 0
     assert run("export", own / "hlstm", "--to", "c", "-o", own / "risk.c", "-w", own).exit_code == 0
 
 

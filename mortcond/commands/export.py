@@ -152,7 +152,8 @@ def _source(session: Session, options: Export) -> Source:
     if not record or not isinstance(record.get("manifest"), dict):
         raise InputError(f"{named} carries no metadata of mortcond.", f"Name {WHAT}.")
     own = Manifest.from_dict(record["manifest"])
-    directory = _directory_of(named, own)
+    its_own = own.kind == "tflite" and record.get("network") is not None  # what it holds is what its risks are of
+    directory = None if its_own else _directory_of(named, own)
     rounded = own.quantization in EIGHT_BITS
     if directory is None:
         return Source(named, own, record, rounded, alone=True)
