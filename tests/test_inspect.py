@@ -54,6 +54,13 @@ def test_by_name_in_the_workspace(folder):
     assert room.inspect(session("inspect", folder), Path("lstm"))["name"] == "lstm"
 
 
+def test_without_a_name_the_newest_is_shown_and_of_nothing_what_to_make(folder, tmp_path):
+    assert Path(room.inspect(session("inspect", folder))["path"]).parent == folder
+    with pytest.raises(InputError, match="nothing to inspect") as caught:
+        room.inspect(session("inspect", tmp_path))
+    assert "mortcond run" in caught.value.remedy
+
+
 def test_a_foreign_file_says_what_is_missing(folder, tmp_path):
     path = tmp_path / "foreign.tflite"
     path.write_bytes(tflite.build(network(), "int8").bytes)

@@ -15,6 +15,7 @@ from mortcond.core.calls import takes
 from mortcond.core.errors import InputError
 from mortcond.core.manifest import Manifest, read_manifest
 from mortcond.core.session import Session
+from mortcond.core.workspace import DATASET, model_directories, tflite_files
 from mortcond.deploy import metadata
 from mortcond.deploy.anatomy import anatomy
 from mortcond.deploy.directory import TFLITE
@@ -43,14 +44,28 @@ def inspect(session: Session, options: Inspect) -> dict[str, Any]:
     InputError
         It does not exist, or is nothing that mortcond knows.
     """
-    artifact = options.artifact
-    path = artifact if artifact.exists() else session.workspace / artifact
-    if not path.exists():
-        raise InputError(f"There is no {artifact}, here or in {session.workspace}.", "Check the path.")
+    path = _path(session.workspace, options.artifact)
     result = {"path": str(path), "size_bytes": size_bytes(path)} | _reader(path)(path)
     if result.get("intact") is False:
         session.console.warn(f"{path} was changed after it was written: its SHA-256 is not the recorded one.")
     return result
+
+
+def _path(workspace: Path, artifact: Path | None) -> Path:
+    if artifact is None:
+        return _newest(workspace)
+    path = artifact if artifact.exists() else workspace / artifact
+    if not path.exists():
+        raise InputError(f"There is no {artifact}, here or in {workspace}.", "Check the path.")
+    return path
+
+
+def _newest(workspace: Path) -> Path:
+    found = [*model_directories(workspace), *tflite_files(workspace), *workspace.glob(DATASET)]
+    if not found:
+        make = "Make one first: mortcond run, or mortcond preprocess RECORDS and mortcond train."
+        raise InputError(f"There is nothing to inspect in {workspace}.", make)
+    return max(found, key=lambda path: path.stat().st_mtime_ns)
 
 
 def _reader(path: Path):

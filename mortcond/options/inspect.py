@@ -10,6 +10,7 @@ from mortcond.core.options import Options, argument
 class Inspect(Options):
     """What to look at."""
 
-    artifact: Path = argument(
-        ..., "A data set, model directory, .tflite file or bench folder, or its name in the workspace."
+    artifact: Path | None = argument(
+        None,
+        "A data set, model directory, .tflite file or bench folder, by path or name; without it, the newest.",
     )
