@@ -75,7 +75,7 @@ COMMANDS = (  # in the order of the chain; each works on what those before it ma
     "prune lstm --epochs 1",
     "hlstm-convert lstm --epochs 1",
     "quantize lstm-pruned50 --tolerance 1",
-    "condense --baseline artifacts/lstm --epochs 2 --budget-minutes 0 --max-auroc-drop 0.4 --accept-undecided",
+    "condense --baseline artifacts/lstm --epochs 2 --budget-minutes 1 --max-auroc-drop 0.4 --accept-undecided",
     "bench --rounds 1 --resamples 100",
     "validate --folds 2 --epochs 2 -o validation",
     "predict artifacts/lstm-pruned50-int8.tflite artifacts/dataset.npz -o risks.csv",

@@ -35,7 +35,7 @@ WHOLE = (
     ("predict", "{work}/lstm.tflite", "{work}/dataset.npz", "-o", "{work}/risks.csv"),
     ("inspect", "{work}/lstm"),
     ("bench", "--rounds", "1", "--resamples", "100"),
-    ("condense", "{work}/lstm", "--epochs", "2", "--budget-minutes", "0", "--max-auroc-drop", "0.4"),
+    ("condense", "{work}/lstm", "--epochs", "2", "--budget-minutes", "5", "--max-auroc-drop", "0.4"),
 )
 
 
