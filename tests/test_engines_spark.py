@@ -90,7 +90,7 @@ def test_a_signal_in_the_middle_ends_everything(name, tmp_path):
         text=True,
         start_new_session=True,
     )
-    while not list(workspace.glob(".mortcond-*/work/scanned")):
+    while not list(workspace.glob(".mortcond-*/**/scanned")):
         assert process.poll() is None
         time.sleep(0.02)
     os.killpg(process.pid, getattr(signal, name))

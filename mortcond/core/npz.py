@@ -29,7 +29,7 @@ MOST_BYTES = 1 << 30  # of an array that is neither stays nor named with a limit
 BLOCK = 1 << 24  # bytes read at a time
 BROKEN = (  # what zipfile, numpy and json raise for bytes that are not what they say
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError),
-    *(KeyError, IndexError, ValueError, TypeError, AttributeError, NotImplementedError, OverflowError),
+    *(KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, OverflowError),
 )
 
 

@@ -65,14 +65,7 @@ def from_arrays(
     InputError
         The arrays do not fit together, or hold what they cannot.
     """
-    X = np.asarray(X, np.float32)
-    if X.ndim != 3 or 0 in X.shape:
-        raise InputError(f"X is of shape {X.shape}.", REMEDY)
-    if not np.isfinite(X).all():
-        stay, hour, feature = np.argwhere(~np.isfinite(X))[0]
-        raise InputError(
-            f"X[{stay}, {hour}, {feature}] is no finite number.", "Fill what is not measured, and mark it."
-        )
+    X = _prepared(X)
     names = _names(feature_names, X.shape[2])
     outcomes = np.zeros(len(X), np.uint8) if y is None else y
     stays = _stays(len(X), outcomes, stay_id, subject_id, split, age, sex, icu_type)
@@ -85,15 +78,31 @@ def from_arrays(
     mean, std = moments or (_moments(X[splits == "train"]) if scale else (np.zeros(len(names)), np.ones(len(names))))
     prepared = standardised(X, mean, std) if scale else X
     parts = {name: _part(prepared, stays, splits == name) for name in SPLITS}
-    digests = {"X": hashlib.sha256(X.tobytes()).hexdigest(), "y": hashlib.sha256(stays.died.to_numpy().tobytes())}
     prevalence = None if y is None else _prevalence(stays.died[splits == "train"])
     meta = {"source": "arrays", "split_rule": rule, "prevalence": prevalence}
     meta |= {"outcomes": False} if y is None else {}
-    meta |= {"arrays": digests | {"y": digests["y"].hexdigest()}, "versions": library_versions()}
+    meta |= {"arrays": _digests(X, stays), "versions": library_versions()}
     # without a table of variables no raw records can be prepared for a model, but another data set can be told apart
     meta["inputs"] = {"feature_names": list(names), "mean": mean.tolist(), "std": std.tolist()}
     meta["inputs"] |= {"window_hours": X.shape[1], "scaled": scale, "prevalence": meta["prevalence"]}
     return Dataset(**parts, feature_names=names, mean=mean, std=std, meta=meta)
+
+
+def _prepared(X: Any) -> np.ndarray:
+    """Return X as (stays, hours, features) float32; raises InputError where it is something else, or not finite."""
+    X = np.asarray(X, np.float32)
+    if X.ndim != 3 or 0 in X.shape:
+        raise InputError(f"X is of shape {X.shape}.", REMEDY)
+    if not np.isfinite(X).all():
+        stay, hour, feature = np.argwhere(~np.isfinite(X))[0]
+        problem = f"X[{stay}, {hour}, {feature}] is no finite number."
+        raise InputError(problem, "Fill what is not measured, and mark it.")
+    return X
+
+
+def _digests(X: np.ndarray, stays: pd.DataFrame) -> dict[str, str]:
+    arrays = {"X": X, "y": stays.died.to_numpy()}
+    return {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
 
 
 def standardised(X: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:

@@ -116,7 +116,7 @@ def trace(network: Network, gated: Callable[[Sequence[Gate]], bool] = lambda gat
         tracer.begin(node, own)
         try:
             values[node.name] = _traced(tracer, node, own, [values[name] for name in node.inputs], gated)
-        except (TypeError, AttributeError, NotImplementedError, ValueError) as error:
+        except (TypeError, AttributeError, ValueError) as error:
             problem = f"The layer {node.name} ({node.layer.kind}) cannot be exported ({error})."
             raise InputError(problem, "Export it as keras or savedmodel.") from None
     return tracer.program(network, values[network.output.name])

@@ -27,7 +27,6 @@ BROKEN = (
     KeyError,
     ValueError,
     TypeError,
-    NotImplementedError,
 )
 
 

@@ -14,18 +14,17 @@ import numpy as np
 from mortcond.core.errors import InputError
 from mortcond.exchange import keras1
 from mortcond.exchange.builder import Builder, Output, Value, flattened
+from mortcond.exchange.keras_input import MODELS, input_shape, layers_of
 from mortcond.exchange.keras_operations import FUNCTIONS, operation
 from mortcond.layers import LAYERS, Layer, Merge
 from mortcond.layers.bidirectional import MERGES, both_ways
 from mortcond.layers.keras_fields import Fields, refusal
 from mortcond.network import INPUT, Network
 
-MODELS = ("Sequential", "Model", "Functional", "Network")
 BY_KERAS: dict[str, type[Layer]] = {name: layer for layer in LAYERS.values() for name in layer.keras_names}
 IN_TRAINING_ONLY = ("SpatialDropout1D", "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization")
 SCALING = ("Normalization", "Rescaling")  # whether they hand on a mask depends on the version of Keras
 MASK_IS_KEPT_SINCE = (3, 15)  # by these, as far as was tried
-WINDOW_HOURS = 48  # where the network takes any number of hours and nobody said how many
 WEIGHTLESS = "Weightless"  # our own layers that Keras lacks, by kind and configuration
 CODE = ("Lambda", "TFOpLambda", "SlicingOpLambda", "PyFunc", "TFSMLayer")
 OPERATION = "operation "  # before the name of what is no layer, but a function of keras.ops
@@ -71,7 +70,7 @@ def read(stored: Stored, window: int | None = None, output: Output | None = None
         What is known of the last value.
     """
     config = keras1.modern_model(stored.config) if stored.version < (2, 0) else stored.config
-    hours, features, flat = _input_shape(config, window)
+    hours, features, flat = input_shape(config, window)
     graph = _Graph(Builder(hours, features), replace(stored, config=config))
     start = Value(INPUT, True, features)
     if flat:
@@ -95,62 +94,6 @@ def from_logits(training: dict[str, Any] | None) -> bool | None:
     return bool(config["from_logits"]) if isinstance(config, dict) and "from_logits" in config else None
 
 
-# The input.
-
-
-def _input_shape(model: dict[str, Any], window: int | None) -> tuple[int, int, bool]:
-    """Return the hours and features that a network takes, and whether it takes them side by side."""
-    shape = _declared_shape(model)
-    if shape is None or len(shape) not in (2, 3) or not isinstance(shape[-1], int):
-        raise InputError(f"The network's input has the shape {shape}.", "It must be (stays, hours, features).")
-    if len(shape) == 3:
-        return _hours(shape[1], window), shape[-1], False
-    hours = window or _first_reshape(model) or 1
-    if shape[-1] % hours:
-        raise InputError(f"The network's {shape[-1]} inputs are no {hours} hours.", "Give another --window.")
-    return hours, shape[-1] // hours, True
-
-
-def _hours(declared: int | None, window: int | None) -> int:
-    if declared is not None and window not in (None, declared):
-        raise InputError(f"The network takes {declared} hours, not {window}.", "Leave out --window.")
-    return declared or window or WINDOW_HOURS
-
-
-def _declared_shape(model: dict[str, Any]) -> list | None:
-    layers = _layers(model)
-    inputs = [entry for entry in layers if entry["class_name"] == "InputLayer"]
-    if len(inputs) > 1:
-        names = ", ".join(str(entry["config"].get("name")) for entry in inputs)
-        raise InputError(f"The network has several inputs: {names}.", "Join them to one (hours, features).")
-    for entry in inputs or layers[:1]:
-        config = entry["config"] if isinstance(entry["config"], dict) else {}
-        for name in ("batch_input_shape", "batch_shape"):
-            if config.get(name):
-                return list(config[name])
-        if entry["class_name"] in MODELS:
-            return _declared_shape(entry)
-        if "layer" in config:
-            return _declared_shape({"class_name": "Sequential", "config": [config["layer"]]})
-    built = model["config"].get("build_input_shape") if isinstance(model["config"], dict) else None
-    built = built or (model.get("build_config") or {}).get("input_shape")
-    return list(built) if built else None
-
-
-def _first_reshape(model: dict[str, Any]) -> int | None:
-    """Return the hours that the first Reshape makes of a row."""
-    targets = (entry["config"].get("target_shape") for entry in _layers(model) if entry["class_name"] == "Reshape")
-    return next((int(target[0]) for target in targets if target and len(target) == 2 and target[0] > 0), None)
-
-
-def _layers(model: dict[str, Any]) -> list[dict[str, Any]]:
-    config = model["config"]
-    layers = config if isinstance(config, list) else config["layers"]
-    if not layers:
-        raise InputError("The network has no layers.", "Check that the file is complete.")
-    return layers
-
-
 # The graph.
 
 
@@ -161,7 +104,7 @@ class _Graph:
 
     def model(self, model: dict[str, Any], place: Place, value: Value) -> Value:
         """Return what a model makes of a value."""
-        layers, places = _layers(model), _places(_layers(model), place)
+        layers, places = layers_of(model), _places(layers_of(model), place)
         if model["class_name"] == "Sequential":
             for entry in layers:
                 if entry["class_name"] != "InputLayer":

@@ -4,6 +4,7 @@ Comes in: nothing. Goes out: `Layer` and `Recurrent`, which the modules beside t
 they speak of channels. numpy only.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
@@ -41,7 +42,7 @@ class Channels:
     rectified: bool = False  # whether a channel is the ReLU of its sum, which may be scaled at no cost
 
 
-class Layer:
+class Layer(ABC):
     """One layer: a frozen dataclass whose numpy fields are its weights and whose other fields are its configuration.
 
     Values are (stays, width), or (stays, hours, width) where `over_hours`; a mask is (stays, hours).
@@ -85,9 +86,9 @@ class Layer:
 
     # Arithmetic.
 
+    @abstractmethod
     def forward(self, ops: Any, weights: dict[str, Any], *inputs: Any) -> Any:
         """Return what the layer puts out; weights: the values of `arrays()` in the set of operations `ops`."""
-        raise NotImplementedError
 
     def width(self, *widths: int, hours: int) -> int:
         """Return how many columns the layer puts out, from those of its inputs."""
@@ -147,11 +148,11 @@ class Layer:
 
         Raises InputError where its configuration asks for what this layer does not do.
         """
-        raise NotImplementedError
+        fields.refuse("is of a kind that is not supported")
 
+    @abstractmethod
     def to_keras(self, keras: Any, name: str) -> Any:
         """Return the Keras layer, without weights; `keras` is the module."""
-        raise NotImplementedError
 
     def keras_weights(self) -> list[np.ndarray]:
         """Return the weights in the order of Keras' `get_weights`."""
@@ -175,12 +176,14 @@ class Recurrent(Layer):
     from_x: ClassVar[tuple[str, ...]] = ()  # weights that `project` alone reads
 
     @property
+    @abstractmethod
     def units(self) -> int:
-        raise NotImplementedError
+        """Return the width of the state."""
 
     @property
+    @abstractmethod
     def inputs(self) -> int:
-        raise NotImplementedError
+        """Return how many columns come in."""
 
     @property
     def hours_out(self) -> bool:
